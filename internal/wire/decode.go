@@ -1,0 +1,438 @@
+package wire
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-faster/jx"
+
+	"pilewatch/internal/charge"
+)
+
+// Limits of what a payload may say.
+const (
+	MaxPayloadBytes = 1 << 20
+	maxAhead        = 10 * time.Minute // of the gateway's clock
+	maxTextRunes    = 200
+	maxOrderBytes   = 64
+)
+
+// oldest is the earliest time that a message may bear: what is before is a clock that never was set.
+var oldest = time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// A Reject tells which object of a payload could not be used, and why.
+type Reject struct {
+	Index     int // of the object in the array; -1 for the whole payload
+	Pile      string
+	Connector string
+	Reason    Reason
+	Detail    string // one clear line: the field, what it held, what is allowed
+}
+
+// Counts tells what was left out without refusing anything.
+type Counts struct {
+	UnknownFields int
+}
+
+// Decode reads one payload that came on the topic of address at received: a JSON object, or an
+// array of objects. What an object says that is outside its range (design: "South") refuses that
+// object and not the others. A time more than 10 minutes ahead is refused as bad_time for history;
+// its status is kept, at received, marked charge.ClockWrong.
+func Decode(address Address, payload []byte, received time.Time) ([]charge.Reading, []Reject, Counts) {
+	p := parser{address: address, received: received.UTC().Truncate(time.Millisecond)}
+	switch {
+	case len(payload) > MaxPayloadBytes:
+		p.reject(-1, nil, TooLarge, fmt.Sprintf("payload of %d bytes: at most %d", len(payload), MaxPayloadBytes))
+	case !utf8.Valid(payload):
+		p.reject(-1, nil, BadJSON, "payload is not UTF-8")
+	case jx.Valid(payload):
+		p.payload(payload)
+	default:
+		p.reject(-1, nil, BadJSON, "payload is not JSON")
+	}
+	return p.readings, p.rejects, p.counts
+}
+
+type parser struct {
+	address  Address
+	received time.Time
+	d        jx.Decoder
+
+	readings []charge.Reading
+	rejects  []Reject
+	counts   Counts
+}
+
+func (p *parser) reject(index int, o *object, reason Reason, detail string) {
+	r := Reject{Index: index, Reason: reason, Detail: detail}
+	if o != nil {
+		r.Pile, r.Connector = o.reading.Pile.Equipment, string(o.reading.Connector)
+	}
+	p.rejects = append(p.rejects, r)
+}
+
+func (p *parser) payload(payload []byte) {
+	p.d.ResetBytes(payload)
+	switch p.d.Next() {
+	case jx.Object:
+		p.object(0)
+	case jx.Array:
+		index := 0
+		// The payload is known to be JSON, so the decoder has no reason to fail.
+		_ = p.d.Arr(func(d *jx.Decoder) error {
+			if d.Next() == jx.Object {
+				p.object(index)
+			} else {
+				_ = d.Skip()
+				p.reject(index, nil, BadJSON, "an element of the array is not an object")
+			}
+			index++
+			return nil
+		})
+	default:
+		p.reject(-1, nil, BadJSON, "payload is neither an object nor an array of objects")
+	}
+}
+
+// An object is one JSON object on its way to a reading; of several faults the first is told.
+type object struct {
+	reading charge.Reading
+	hasTime bool
+	ahead   bool
+	reason  Reason
+	detail  string
+}
+
+func (o *object) fail(reason Reason, format string, v ...any) {
+	if o.reason == "" {
+		o.reason, o.detail = reason, fmt.Sprintf(format, v...)
+	}
+}
+
+func (p *parser) object(index int) {
+	o := object{reading: charge.Reading{
+		Pile:     charge.PileID{Operator: p.address.Operator},
+		Kind:     p.address.Kind,
+		Received: p.received,
+	}}
+	if p.address.Pile != Many {
+		o.reading.Pile.Equipment = p.address.Pile
+	}
+	_ = p.d.ObjBytes(func(d *jx.Decoder, key []byte) error {
+		p.field(&o, d, key)
+		return nil
+	})
+	p.check(&o)
+	if o.reason != "" {
+		p.reject(index, &o, o.reason, o.detail)
+		return
+	}
+	if o.ahead {
+		p.reject(index, &o, BadTime, fmt.Sprintf("time %s is more than 10 minutes ahead of ours (%s)",
+			o.reading.At.Format(time.RFC3339), p.received.Format(time.RFC3339)))
+		if !o.reading.Tells(charge.HasStatus) {
+			return
+		}
+		o.reading = statusOnly(o.reading)
+	}
+	p.readings = append(p.readings, o.reading)
+}
+
+// statusOnly keeps of a reading with an impossible time what the gateway's own time can vouch for.
+func statusOnly(r charge.Reading) charge.Reading {
+	return charge.Reading{
+		Pile: r.Pile, Connector: r.Connector, Kind: charge.KindStatus,
+		Has: charge.HasStatus | charge.ClockWrong, Status: r.Status, Fault: r.Fault, FaultCode: r.FaultCode,
+		At: r.Received, Received: r.Received,
+	}
+}
+
+// A bound is the range of a number; both ends are allowed.
+type bound struct {
+	has      charge.Fields
+	low, top float64
+	kinds    [6]bool // by charge.Kind
+}
+
+var (
+	inTelemetry = [6]bool{charge.KindTelemetry: true}
+	inBoth      = [6]bool{charge.KindTelemetry: true, charge.KindOrder: true}
+)
+
+// numberField gives where a numeric field goes and what it may be. Ranges: design, "South"; a session's
+// energy and a meter's total are bounded by what no pile can reach.
+func numberField(r *charge.Reading, key string) (*float64, bound, bool) {
+	switch key {
+	case "voltage_v":
+		return &r.VoltageV, bound{charge.HasVoltage, 0, 1500, inTelemetry}, true
+	case "current_a":
+		return &r.CurrentA, bound{charge.HasCurrent, -1000, 1000, inTelemetry}, true
+	case "power_kw":
+		return &r.PowerKW, bound{charge.HasPower, -1000, 1000, inTelemetry}, true
+	case "energy_kwh":
+		return &r.EnergyKWh, bound{charge.HasEnergy, -10_000, 10_000, inBoth}, true
+	case "meter_kwh":
+		return &r.MeterKWh, bound{charge.HasMeter, 0, 1e9, inBoth}, true
+	case "soc_pct":
+		return &r.SoCPct, bound{charge.HasSoC, 0, 100, inTelemetry}, true
+	case "temp_c":
+		return &r.TempC, bound{charge.HasTemp, -50, 150, inTelemetry}, true
+	}
+	return nil, bound{}, false
+}
+
+func (p *parser) field(o *object, d *jx.Decoder, key []byte) {
+	r := &o.reading
+	if value, b, ok := numberField(r, string(key)); ok && b.kinds[r.Kind] {
+		if v, ok := p.number(o, d, string(key)); ok {
+			if v < b.low || v > b.top {
+				o.fail(OutOfRange, "%s is %v: allowed %v to %v", key, v, b.low, b.top)
+			}
+			*value = v
+			r.Has |= b.has
+		}
+		return
+	}
+	switch string(key) {
+	case "pile":
+		if s, ok := p.text(o, d, "pile"); ok {
+			if !charge.ValidID(s) {
+				o.fail(BadID, "pile %q: want 1 to 64 of [A-Za-z0-9._-]", clip(s))
+				return
+			}
+			if p.address.Pile != Many && s != p.address.Pile {
+				o.fail(BadID, "pile %q is not the topic's %q", s, p.address.Pile)
+				return
+			}
+			r.Pile.Equipment = s
+		}
+	case "connector":
+		if s, ok := p.text(o, d, "connector"); ok {
+			if !charge.ValidID(s) {
+				o.fail(BadID, "connector %q: want 1 to 64 of [A-Za-z0-9._-]", clip(s))
+				return
+			}
+			r.Connector = charge.ConnectorID(s)
+		}
+	case "time":
+		p.time(o, d)
+	case "seq":
+		if v, ok := p.integer(o, d, "seq"); ok {
+			if v < 0 {
+				o.fail(OutOfRange, "seq is %d: must not be negative", v)
+			}
+			r.Seq = uint64(v) //nolint:gosec // refused above when negative
+			r.Has |= charge.HasSeq
+		}
+	default:
+		if !p.kindField(o, d, string(key)) {
+			p.counts.UnknownFields++
+			_ = d.Skip()
+		}
+	}
+}
+
+// kindField reads a field that only some kinds have.
+func (p *parser) kindField(o *object, d *jx.Decoder, key string) bool {
+	r := &o.reading
+	switch {
+	case key == "status" && (r.Kind == charge.KindStatus || r.Kind == charge.KindTelemetry):
+		p.status(o, d)
+	case key == "fault" && r.Kind == charge.KindStatus:
+		if s, ok := p.text(o, d, key); ok {
+			r.Fault, r.FaultCode = charge.ParseFault(s), ""
+			if r.Fault == charge.OtherFault {
+				r.FaultCode = clip(s)
+			}
+		}
+	case key == "level" && r.Kind == charge.KindAlarm:
+		if s, ok := p.text(o, d, key); ok {
+			if s != "notice" && s != "warning" && s != "danger" {
+				o.fail(BadField, "level %q: want notice, warning or danger", clip(s))
+			}
+			r.Level = s
+		}
+	case key == "code" && r.Kind == charge.KindAlarm:
+		if s, ok := p.text(o, d, key); ok {
+			r.Code = clip(s)
+		}
+	case key == "text" && r.Kind == charge.KindAlarm:
+		if s, ok := p.text(o, d, key); ok {
+			if utf8.RuneCountInString(s) > maxTextRunes {
+				o.fail(OutOfRange, "text has %d characters: at most %d", utf8.RuneCountInString(s), maxTextRunes)
+			}
+			r.Text = s
+		}
+	case key == "order" && r.Kind == charge.KindOrder:
+		if s, ok := p.text(o, d, key); ok {
+			if s == "" || len(s) > maxOrderBytes {
+				o.fail(OutOfRange, "order has %d bytes: want 1 to %d", len(s), maxOrderBytes)
+			}
+			r.Order = s
+		}
+	case key == "start" && r.Kind == charge.KindOrder:
+		if at, ok := p.instant(o, d, key); ok {
+			r.Start, r.Has = at, r.Has|charge.HasStart
+		}
+	case key == "end" && r.Kind == charge.KindOrder:
+		if at, ok := p.instant(o, d, key); ok {
+			r.End, r.Has = at, r.Has|charge.HasEnd
+		}
+	case key == "session" && r.Kind == charge.KindHeartbeat:
+		if v, ok := p.integer(o, d, key); ok {
+			r.Session, r.Has = v, r.Has|charge.HasSession
+		}
+	case key == "online" && r.Kind == charge.KindHeartbeat:
+		if d.Next() != jx.Bool {
+			o.fail(BadField, "online: want true or false")
+			_ = d.Skip()
+			break
+		}
+		r.Online, _ = d.Bool()
+		r.Has |= charge.HasOnline
+	default:
+		return false
+	}
+	return true
+}
+
+func (p *parser) status(o *object, d *jx.Decoder) {
+	code, ok := p.integer(o, d, "status")
+	if !ok {
+		o.reason = BadStatus
+		return
+	}
+	status, ok := charge.ParseStatus(code)
+	if !ok {
+		o.fail(BadStatus, "status %d: want 0, 1, 2, 3, 4 or 255 (T/CEC 102)", code)
+		return
+	}
+	o.reading.Status = status
+	o.reading.Has |= charge.HasStatus
+}
+
+func (p *parser) time(o *object, d *jx.Decoder) {
+	at, ok := p.instant(o, d, "time")
+	if !ok {
+		if o.reason == BadField {
+			o.reason = BadTime
+		}
+		return
+	}
+	o.hasTime = true
+	o.reading.At = at
+	switch {
+	case at.Before(oldest):
+		o.fail(BadTime, "time %s is before 2015: is the clock set?", at.Format(time.RFC3339))
+	case at.Sub(p.received) > maxAhead:
+		o.ahead = true
+	}
+}
+
+// check tells what is missing once all fields are read.
+func (p *parser) check(o *object) {
+	r := &o.reading
+	switch {
+	case r.Pile.Equipment == "":
+		o.fail(BadField, "pile is missing: the topic's pile level is %q, so each object names its pile", Many)
+	case r.Connector == "" && r.Kind != charge.KindHeartbeat:
+		o.fail(BadField, "connector is missing")
+	case !o.hasTime:
+		o.fail(BadTime, "time is missing: want RFC 3339 with zone, or Unix milliseconds")
+	case r.Kind == charge.KindStatus && !r.Tells(charge.HasStatus):
+		o.fail(BadStatus, "status is missing")
+	case r.Kind == charge.KindAlarm && r.Level == "":
+		o.fail(BadField, "level is missing: want notice, warning or danger")
+	case r.Kind == charge.KindOrder && r.Order == "":
+		o.fail(BadField, "order is missing")
+	}
+	if r.Tells(charge.HasStatus) && r.Status != charge.Faulted {
+		r.Fault, r.FaultCode = "", ""
+	} else if r.Kind == charge.KindStatus && r.Tells(charge.HasStatus) && r.Fault == "" {
+		r.Fault = charge.OtherFault
+	}
+}
+
+func (p *parser) number(o *object, d *jx.Decoder, key string) (float64, bool) {
+	if d.Next() != jx.Number {
+		return p.wrongType(o, d, key, "a number")
+	}
+	v, err := d.Float64()
+	if err != nil || math.IsInf(v, 0) {
+		o.fail(OutOfRange, "%s is no number that can be held", key)
+		return 0, false
+	}
+	return v, true
+}
+
+func (p *parser) integer(o *object, d *jx.Decoder, key string) (int64, bool) {
+	if d.Next() != jx.Number {
+		_, ok := p.wrongType(o, d, key, "a whole number")
+		return 0, ok
+	}
+	num, err := d.Num()
+	if err != nil {
+		o.fail(BadField, "%s: want a whole number", key)
+		return 0, false
+	}
+	v, err := num.Int64()
+	if err != nil {
+		o.fail(BadField, "%s is %s: want a whole number of at most 63 bits", key, clip(num.String()))
+		return 0, false
+	}
+	return v, true
+}
+
+func (p *parser) text(o *object, d *jx.Decoder, key string) (string, bool) {
+	if d.Next() != jx.String {
+		_, ok := p.wrongType(o, d, key, "a string")
+		return "", ok
+	}
+	s, err := d.Str()
+	return s, err == nil
+}
+
+func (p *parser) wrongType(o *object, d *jx.Decoder, key, want string) (float64, bool) {
+	o.fail(BadField, "%s is of JSON type %s: want %s", key, d.Next(), want)
+	_ = d.Skip()
+	return 0, false
+}
+
+// instant reads RFC 3339 with a zone, or Unix milliseconds.
+func (p *parser) instant(o *object, d *jx.Decoder, key string) (time.Time, bool) {
+	if d.Next() == jx.String {
+		s, _ := d.Str()
+		at, err := time.Parse(time.RFC3339Nano, s)
+		if err != nil || at.Year() < 1 || at.Year() > 9999 {
+			o.fail(BadTime, "%s %q: want RFC 3339 with zone, or Unix milliseconds", key, clip(s))
+			return time.Time{}, false
+		}
+		return at.UTC().Truncate(time.Millisecond), true
+	}
+	ms, ok := p.integer(o, d, key)
+	if !ok {
+		return time.Time{}, false
+	}
+	const year9999 = 253402300799999
+	if ms < 0 || ms > year9999 {
+		o.fail(BadTime, "%s %d: want Unix milliseconds", key, ms)
+		return time.Time{}, false
+	}
+	return time.UnixMilli(ms).UTC(), true
+}
+
+// clip shortens a stranger's text for a line that people read.
+func clip(s string) string {
+	const most = 40
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…(" + strconv.Itoa(len(s)) + " bytes)"
+}
