@@ -474,14 +474,3 @@ func (e *Embedded) windows(ctx context.Context, q Query) ([]Row, error) {
 	}
 	return out, rows.Err()
 }
-
-// Count tells how many readings of all connectors lie between from (inclusive) and to (exclusive).
-func (e *Embedded) Count(ctx context.Context, from, to time.Time) (int64, error) {
-	var n int64
-	err := e.read.QueryRowContext(ctx, "SELECT count(*) FROM readings WHERE hour BETWEEN ?1/3600000 AND ?2/3600000 AND time_ms >= ?1 AND time_ms < ?2",
-		from.UnixMilli(), to.UnixMilli()).Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("count readings: %w", err)
-	}
-	return n, nil
-}

@@ -1,0 +1,639 @@
+package series
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	influxdb2 "github.com/influxdata/influxdb-client-go/v2"
+	"github.com/influxdata/influxdb-client-go/v2/api"
+	influxhttp "github.com/influxdata/influxdb-client-go/v2/api/http"
+	"github.com/influxdata/line-protocol/v2/lineprotocol"
+
+	"pilewatch/internal/charge"
+)
+
+// Measurement holds the readings of connectors; its tags are connector, kind, operator and pile.
+const Measurement = "connector"
+
+const (
+	influxWriteTimeout = 30 * time.Second
+	influxQueryTimeout = 30 * time.Second
+	influxConnections  = 16
+	maxErrorBytes      = 4096
+)
+
+// An InfluxConfig says where the history lies.
+type InfluxConfig struct {
+	URL       string // like http://127.0.0.1:8086
+	TokenFile string // 2.x: a token; 1.8: "user:password"; "" where InfluxDB asks for none. Read again after a 401.
+	Org       string // 2.x only
+	Bucket    string // 2.x: a bucket; 1.8: "database/retention policy"
+}
+
+// Influx is the history in InfluxDB 2.x, or 1.8 and later. It is safe for concurrent use: several
+// writes may be under way at once.
+type Influx struct {
+	cfg    InfluxConfig
+	log    *slog.Logger
+	token  *fileToken
+	http   *http.Client
+	client influxdb2.Client
+	writer api.WriteAPIBlocking
+	reader api.QueryAPI
+	buffer sync.Pool // of *lineprotocol.Encoder
+}
+
+// NewInflux checks the settings and reads the token; it does not call InfluxDB (Setup and Ping do).
+func NewInflux(cfg InfluxConfig, log *slog.Logger) (*Influx, error) {
+	u, err := url.Parse(cfg.URL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, fmt.Errorf("use InfluxDB at %q: want a URL like http://127.0.0.1:8086", cfg.URL)
+	}
+	if cfg.Bucket == "" {
+		return nil, errors.New("use InfluxDB: no bucket named")
+	}
+	token := &fileToken{path: cfg.TokenFile}
+	if err := token.reload(); err != nil {
+		return nil, err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = influxConnections
+	httpClient := &http.Client{Transport: authorizer{token, transport}}
+	// The library's own log is silenced: every failure comes back as an error.
+	client := influxdb2.NewClientWithOptions(strings.TrimSuffix(cfg.URL, "/"), "", influxdb2.DefaultOptions().
+		SetHTTPClient(httpClient).SetPrecision(time.Millisecond).SetUseGZip(false).SetLogLevel(0).SetApplicationName("pilewatch"))
+	return &Influx{
+		cfg: cfg, log: log, token: token, http: httpClient, client: client,
+		writer: client.WriteAPIBlocking(cfg.Org, cfg.Bucket), reader: client.QueryAPI(cfg.Org),
+		buffer: sync.Pool{New: func() any {
+			e := new(lineprotocol.Encoder)
+			e.SetPrecision(lineprotocol.Millisecond)
+			return e
+		}},
+	}, nil
+}
+
+// fileToken is a secret that may be changed under a running program.
+type fileToken struct {
+	path  string
+	value atomic.Pointer[string]
+}
+
+func (t *fileToken) reload() error {
+	text := []byte{}
+	if t.path != "" {
+		var err error
+		if text, err = os.ReadFile(t.path); err != nil {
+			return fmt.Errorf("read InfluxDB token: %w", err)
+		}
+	}
+	s := strings.TrimSpace(string(text))
+	t.value.Store(&s)
+	return nil
+}
+
+// authorizer puts the token of the moment on each request.
+type authorizer struct {
+	token *fileToken
+	next  http.RoundTripper
+}
+
+func (a authorizer) RoundTrip(req *http.Request) (*http.Response, error) {
+	if token := *a.token.value.Load(); token != "" {
+		req = req.Clone(req.Context())
+		req.Header.Set("Authorization", "Token "+token)
+	}
+	return a.next.RoundTrip(req)
+}
+
+// Write stores a batch. nil means all of it is in; *RejectedError that all is in but what it
+// names; *RetryError and any other error that the whole batch may be sent again, harmlessly.
+func (x *Influx) Write(ctx context.Context, batch []charge.Reading) error {
+	p := prepare(batch)
+	if err := x.writeSome(ctx, batch, p.order, &p.rejected); err != nil {
+		return fmt.Errorf("write batch of %d readings: %w", len(batch), err)
+	}
+	return p.err()
+}
+
+// writeSome sends the readings of order. What InfluxDB refuses for its content is halved until the
+// bad ones are found.
+func (x *Influx) writeSome(ctx context.Context, batch []charge.Reading, order []int, rejected *RejectedError) error {
+	if len(order) == 0 {
+		return nil
+	}
+	lines, err := x.encode(batch, order, rejected)
+	if err != nil || lines == "" {
+		return err
+	}
+	err = x.post(ctx, lines)
+	if err == nil {
+		return nil
+	}
+	var answer *influxhttp.Error
+	if !errors.As(err, &answer) {
+		return err
+	}
+	switch answer.StatusCode {
+	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge:
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return &RetryError{After: time.Duration(answer.RetryAfter) * time.Second, Err: err}
+	default:
+		return err
+	}
+	if n, ok := partial(answer.Message); ok {
+		// The rest of the batch is stored. Which ones are not, InfluxDB does not say.
+		rejected.Dropped += n
+		if len(order) == 1 {
+			rejected.Points = append(rejected.Points, order[0])
+			rejected.Reasons = append(rejected.Reasons, answer.Message)
+		} else if len(rejected.Points) == 0 {
+			rejected.Reasons = append(rejected.Reasons, answer.Message)
+		}
+		return nil
+	}
+	if len(order) == 1 {
+		rejected.Points = append(rejected.Points, order[0])
+		rejected.Reasons = append(rejected.Reasons, answer.Message)
+		rejected.Dropped++
+		return nil
+	}
+	half := len(order) / 2
+	if err := x.writeSome(ctx, batch, order[:half], rejected); err != nil {
+		return err
+	}
+	return x.writeSome(ctx, batch, order[half:], rejected)
+}
+
+// InfluxDB's words for "the rest is stored", the same in 1.8 and 2.x.
+var partialWrite = regexp.MustCompile(`partial write: .* dropped=([0-9]+)`)
+
+func partial(message string) (dropped int, ok bool) {
+	m := partialWrite.FindStringSubmatch(message)
+	if m == nil {
+		return 0, false
+	}
+	dropped, err := strconv.Atoi(m[1])
+	return dropped, err == nil
+}
+
+// post sends lines; after a 401 with the token read again, after a 404 with the bucket made.
+func (x *Influx) post(ctx context.Context, lines string) error {
+	ctx, cancel := context.WithTimeout(ctx, influxWriteTimeout)
+	defer cancel()
+	err := x.writer.WriteRecord(ctx, lines)
+	mended, mendErr := x.mend(ctx, err)
+	if mendErr != nil {
+		return errors.Join(err, mendErr)
+	}
+	if mended {
+		return x.writer.WriteRecord(ctx, lines)
+	}
+	return err
+}
+
+// mend tells whether it did something that lets the same request succeed now.
+func (x *Influx) mend(ctx context.Context, err error) (bool, error) {
+	var answer *influxhttp.Error
+	if !errors.As(err, &answer) {
+		return false, nil
+	}
+	switch answer.StatusCode {
+	case http.StatusUnauthorized:
+		before := *x.token.value.Load()
+		if err := x.token.reload(); err != nil {
+			return false, err
+		}
+		return before != *x.token.value.Load(), nil
+	case http.StatusNotFound:
+		return true, x.Setup(ctx)
+	}
+	return false, nil
+}
+
+// encode gives the lines of the readings of order; what has no field to write is rejected.
+func (x *Influx) encode(batch []charge.Reading, order []int, rejected *RejectedError) (string, error) {
+	e := x.buffer.Get().(*lineprotocol.Encoder)
+	defer x.buffer.Put(e)
+	e.Reset()
+	for _, i := range order {
+		r := &batch[i]
+		if !telling(r) {
+			rejected.Points = append(rejected.Points, i)
+			rejected.Reasons = append(rejected.Reasons, "tells nothing but its time")
+			rejected.Dropped++
+			continue
+		}
+		encodeLine(e, r)
+	}
+	if err := e.Err(); err != nil {
+		return "", fmt.Errorf("encode lines: %w", err)
+	}
+	return string(e.Bytes()), nil
+}
+
+const numericFields = charge.HasVoltage | charge.HasCurrent | charge.HasPower | charge.HasEnergy | charge.HasMeter |
+	charge.HasSoC | charge.HasTemp
+
+func telling(r *charge.Reading) bool {
+	return r.Tells(numericFields|charge.HasStatus|charge.HasSeq) || moreOf(r) != (more{})
+}
+
+func encodeLine(e *lineprotocol.Encoder, r *charge.Reading) {
+	e.StartLine(Measurement)
+	e.AddTag("connector", string(r.Connector)) // tags in order of their names, as InfluxDB keeps them
+	e.AddTag("kind", r.Kind.String())
+	e.AddTag("operator", string(r.Pile.Operator))
+	e.AddTag("pile", r.Pile.Equipment)
+	if r.Tells(charge.HasStatus) {
+		e.AddField("status", lineprotocol.IntValue(int64(r.Status)))
+	}
+	for i := range numbers {
+		if r.Tells(numbers[i].has) {
+			if v, ok := lineprotocol.FloatValue(numbers[i].of(r)); ok {
+				e.AddField(numbers[i].name, v)
+			}
+		}
+	}
+	if r.Tells(charge.HasSeq) {
+		e.AddField("seq", lineprotocol.IntValue(seqOf(r)))
+	}
+	m := moreOf(r)
+	for _, f := range moreFields {
+		if s := *f.text(&m); s != "" {
+			if v, ok := lineprotocol.StringValue(strings.ToValidUTF8(s, "�")); ok {
+				e.AddField(f.name, v)
+			}
+		}
+	}
+	if m.StartMS != 0 {
+		e.AddField("start_ms", lineprotocol.IntValue(m.StartMS))
+	}
+	if m.EndMS != 0 {
+		e.AddField("end_ms", lineprotocol.IntValue(m.EndMS))
+	}
+	e.EndLine(r.At)
+}
+
+// moreFields lists the text fields once.
+var moreFields = [...]struct {
+	name string
+	text func(*more) *string
+}{
+	{"fault", func(m *more) *string { return (*string)(&m.Fault) }},
+	{"fault_code", func(m *more) *string { return &m.FaultCode }},
+	{"level", func(m *more) *string { return &m.Level }},
+	{"code", func(m *more) *string { return &m.Code }},
+	{"text", func(m *more) *string { return &m.Text }},
+	{"order", func(m *more) *string { return &m.Order }},
+}
+
+// Ping tells whether InfluxDB answers and is no older than 1.8.
+func (x *Influx) Ping(ctx context.Context) error {
+	_, err := x.version(ctx)
+	return err
+}
+
+// version gives "1.8.10" or "v2.7.12", as InfluxDB says it.
+func (x *Influx) version(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, influxQueryTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, x.url("/ping", nil), nil)
+	if err != nil {
+		return "", fmt.Errorf("ping InfluxDB: %w", err)
+	}
+	res, err := x.http.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("ping InfluxDB: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode/100 != 2 {
+		return "", fmt.Errorf("ping InfluxDB at %s: answers %s", x.cfg.URL, res.Status)
+	}
+	v := res.Header.Get("X-Influxdb-Version")
+	for _, old := range []string{"0.", "1.0.", "1.1.", "1.2.", "1.3.", "1.4.", "1.5.", "1.6.", "1.7."} {
+		if strings.HasPrefix(v, old) {
+			return "", fmt.Errorf("ping InfluxDB at %s: version %s is too old, want 1.8 or later", x.cfg.URL, v)
+		}
+	}
+	return v, nil
+}
+
+func (x *Influx) url(path string, query url.Values) string {
+	u := strings.TrimSuffix(x.cfg.URL, "/") + path
+	if len(query) > 0 {
+		u += "?" + query.Encode()
+	}
+	return u
+}
+
+// Setup makes the bucket (1.8: database and retention policy) where it is missing, keeping for
+// Keep. One that is there is left as it is.
+func (x *Influx) Setup(ctx context.Context) error {
+	v, err := x.version(ctx)
+	if err != nil {
+		return err
+	}
+	if strings.HasPrefix(v, "1.") {
+		err = x.setup1(ctx)
+	} else {
+		err = x.setup2(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("set up InfluxDB bucket %s: %w", x.cfg.Bucket, err)
+	}
+	return nil
+}
+
+func (x *Influx) setup1(ctx context.Context) error {
+	db, rp, _ := strings.Cut(x.cfg.Bucket, "/")
+	var answer struct {
+		Results []struct {
+			Error  string
+			Series []struct{ Values [][]any }
+		}
+		Error string
+	}
+	ask := func(q string) error {
+		answer.Results, answer.Error = nil, ""
+		body := strings.NewReader(url.Values{"q": {q}}.Encode())
+		if err := x.call(ctx, http.MethodPost, "/query", nil, "application/x-www-form-urlencoded", body, &answer); err != nil {
+			return err
+		}
+		if len(answer.Results) > 0 && answer.Results[0].Error != "" {
+			answer.Error = answer.Results[0].Error
+		}
+		if answer.Error != "" {
+			return errors.New(answer.Error)
+		}
+		return nil
+	}
+	keep := fmt.Sprintf("%dh", int(Keep.Hours()))
+	named := ""
+	if rp != "" {
+		named = " NAME " + influxQuote(rp)
+	}
+	if err := ask("SHOW RETENTION POLICIES ON " + influxQuote(db)); err != nil {
+		if !strings.Contains(err.Error(), "database not found") {
+			return err
+		}
+		x.log.Info("makes InfluxDB database", "database", db, "retention_policy", rp, "keep", Keep)
+		return ask("CREATE DATABASE " + influxQuote(db) + " WITH DURATION " + keep + named)
+	}
+	if rp == "" {
+		return nil
+	}
+	for _, result := range answer.Results {
+		for _, s := range result.Series {
+			if slices.ContainsFunc(s.Values, func(v []any) bool { return len(v) > 0 && v[0] == rp }) {
+				return nil
+			}
+		}
+	}
+	x.log.Info("makes InfluxDB retention policy", "database", db, "retention_policy", rp, "keep", Keep)
+	return ask("CREATE RETENTION POLICY " + influxQuote(rp) + " ON " + influxQuote(db) + " DURATION " + keep + " REPLICATION 1")
+}
+
+func influxQuote(name string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+}
+
+func (x *Influx) setup2(ctx context.Context) error {
+	var found struct{ Buckets []struct{ Name string } }
+	err := x.call(ctx, http.MethodGet, "/api/v2/buckets", url.Values{"org": {x.cfg.Org}, "name": {x.cfg.Bucket}}, "", nil, &found)
+	var answer *influxhttp.Error
+	if err != nil && (!errors.As(err, &answer) || answer.StatusCode != http.StatusNotFound) {
+		return err
+	}
+	if len(found.Buckets) > 0 {
+		return nil
+	}
+	var orgs struct{ Orgs []struct{ ID string } }
+	if err := x.call(ctx, http.MethodGet, "/api/v2/orgs", url.Values{"org": {x.cfg.Org}}, "", nil, &orgs); err != nil {
+		return err
+	}
+	if len(orgs.Orgs) == 0 {
+		return fmt.Errorf("no organisation %q, or the token may not see it", x.cfg.Org)
+	}
+	body, err := json.Marshal(map[string]any{
+		"orgID": orgs.Orgs[0].ID, "name": x.cfg.Bucket,
+		"retentionRules": []any{map[string]any{"type": "expire", "everySeconds": int(Keep.Seconds())}},
+	})
+	if err != nil {
+		return err
+	}
+	x.log.Info("makes InfluxDB bucket", "bucket", x.cfg.Bucket, "keep", Keep)
+	return x.call(ctx, http.MethodPost, "/api/v2/buckets", nil, "application/json", bytes.NewReader(body), nil)
+}
+
+// call does one request of the set-up; an answer that is not 2xx is an *influxhttp.Error.
+func (x *Influx) call(ctx context.Context, method, path string, query url.Values, contentType string, body io.Reader, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, influxQueryTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, x.url(path, query), body)
+	if err != nil {
+		return err
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	res, err := x.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode/100 != 2 {
+		text, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorBytes)) // the status alone says enough when this fails
+		return &influxhttp.Error{StatusCode: res.StatusCode, Code: res.Status, Message: strings.TrimSpace(string(text))}
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
+		return fmt.Errorf("read answer of %s: %w", path, err)
+	}
+	return nil
+}
+
+// Close ends idle connections.
+func (x *Influx) Close() error {
+	x.client.Close()
+	x.http.CloseIdleConnections()
+	return nil
+}
+
+// History reads a pile's past, by time, connector and kind. Errors wrap ErrTooMuch where the query
+// is refused for its size.
+func (x *Influx) History(ctx context.Context, q Query) ([]Row, error) {
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, influxQueryTimeout)
+	defer cancel()
+	flux := x.fluxRaw(q)
+	if q.Step > 0 {
+		flux = x.fluxWindows(q)
+	}
+	rows, err := x.collect(ctx, q, flux)
+	if mended, mendErr := x.mend(ctx, err); mendErr != nil {
+		err = errors.Join(err, mendErr)
+	} else if mended {
+		rows, err = x.collect(ctx, q, flux)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read history of %s: %w", q.Pile, err)
+	}
+	sortRows(rows)
+	return rows, nil
+}
+
+// fluxFrom is the subset of Flux that InfluxDB 1.8 has, like all Flux here. The ids need no
+// escaping: Query.check lets only [A-Za-z0-9._-] pass.
+func (x *Influx) fluxFrom(q Query) string {
+	return fmt.Sprintf(`from(bucket: %s) |> range(start: %s, stop: %s)
+ |> filter(fn: (r) => r._measurement == %q and r.operator == %q and r.pile == %q)`,
+		strconv.Quote(x.cfg.Bucket), q.From.UTC().Format(time.RFC3339Nano), q.To.UTC().Format(time.RFC3339Nano),
+		Measurement, string(q.Pile.Operator), q.Pile.Equipment)
+}
+
+func (x *Influx) fluxRaw(q Query) string {
+	return x.fluxFrom(q) + fmt.Sprintf(`
+ |> limit(n: %d) |> keep(columns: ["connector", "kind", "_field", "_time", "_value"])`, MaxRows+1)
+}
+
+func (x *Influx) fluxWindows(q Query) string {
+	var fields []string
+	for _, f := range numbers {
+		fields = append(fields, fmt.Sprintf("r._field == %q", f.name))
+	}
+	var b strings.Builder
+	window := fmt.Sprintf("window(every: %ds, offset: %ds)", int(q.Step.Seconds()), int((q.Step - time.Duration(zoneMS)*time.Millisecond%q.Step).Seconds()))
+	fmt.Fprintf(&b, "data = %s\n |> filter(fn: (r) => r.kind == %q and (%s)) |> %s\n",
+		x.fluxFrom(q), charge.KindTelemetry, strings.Join(fields, " or "), window)
+	for _, f := range []string{"mean", "min", "max"} {
+		fmt.Fprintf(&b, "data |> %[1]s() |> keep(columns: [\"_start\", \"connector\", \"_field\", \"_value\"]) |> yield(name: %[1]q)\n", f)
+	}
+	fmt.Fprintf(&b, `%s |> filter(fn: (r) => r._field == "status" and (r.kind == %q or r.kind == %q))
+ |> %s |> last() |> keep(columns: ["_start", "_time", "connector", "kind", "_field", "_value"]) |> yield(name: "last")`,
+		x.fluxFrom(q), charge.KindTelemetry, charge.KindStatus, window)
+	return b.String()
+}
+
+// cell names the row that a value of the answer belongs to.
+type cell struct {
+	connector string
+	kind      string // "" in windows
+	ms        int64
+}
+
+// collect runs a query and puts the values, which come field by field, together to rows.
+func (x *Influx) collect(ctx context.Context, q Query, flux string) (_ []Row, err error) {
+	result, err := x.reader.Query(ctx, flux)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, result.Close()) }()
+	at := map[cell]int{}
+	var rows []Row
+	var told []time.Time // of a window's status, in step with rows
+	for result.Next() {
+		values := result.Record().Values()
+		c := cell{connector: text(values["connector"])}
+		stamp := "_time"
+		if q.Step > 0 {
+			stamp = "_start"
+		} else {
+			c.kind = text(values["kind"])
+		}
+		when, _ := values[stamp].(time.Time)
+		c.ms = when.UnixMilli()
+		if q.Step > 0 {
+			c.ms = align(c.ms, q.Step.Milliseconds()) // the first window begins before the range does
+		}
+		n, ok := at[c]
+		if !ok {
+			if n = len(rows); n >= MaxRows {
+				return nil, q.tooManyRows()
+			}
+			kind, _ := charge.ParseKind(c.kind)
+			rows = append(rows, Row{Connector: charge.ConnectorID(c.connector), At: time.UnixMilli(c.ms).UTC(), Kind: kind})
+			told = append(told, time.Time{})
+			at[c] = n
+		}
+		if q.Step > 0 && text(values["_field"]) == "status" {
+			// Telemetry and status are two series: the later of their last ones counts.
+			if when, _ := values["_time"].(time.Time); when.Before(told[n]) {
+				continue
+			} else {
+				told[n] = when
+			}
+		}
+		rows[n].set(text(values["_field"]), text(values["result"]), values["_value"])
+	}
+	return rows, result.Err()
+}
+
+func text(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
+// set puts one value of InfluxDB's into its place; what it does not know it leaves out.
+func (w *Row) set(field, result string, value any) {
+	switch v := value.(type) {
+	case float64:
+		for _, f := range numbers {
+			if f.name != field {
+				continue
+			}
+			stat := f.row(w)
+			if *stat == nil {
+				*stat = &Stat{v, v, v}
+			}
+			switch result {
+			case "mean":
+				(*stat).Mean = v
+			case "min":
+				(*stat).Min = v
+			case "max":
+				(*stat).Max = v
+			}
+		}
+	case int64:
+		switch field {
+		case "status":
+			s := charge.Status(v)
+			w.Status = &s
+		case "seq":
+			s := uint64(v)
+			w.Seq = &s
+		case "start_ms":
+			w.Start = time.UnixMilli(v).UTC()
+		case "end_ms":
+			w.End = time.UnixMilli(v).UTC()
+		}
+	case string:
+		m := more{Fault: w.Fault, FaultCode: w.FaultCode, Level: w.Level, Code: w.Code, Text: w.Text, Order: w.Order}
+		for _, f := range moreFields {
+			if f.name == field {
+				*f.text(&m) = v
+			}
+		}
+		w.Fault, w.FaultCode, w.Level, w.Code, w.Text, w.Order = m.Fault, m.FaultCode, m.Level, m.Code, m.Text, m.Order
+	}
+}
