@@ -1,0 +1,386 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"database/sql"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"iter"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"pilewatch/internal/charge"
+)
+
+// A Pile is a pile with its station and its connectors, sorted by id. It is shared: never change it.
+type Pile struct {
+	ID         charge.PileID
+	Station    *charge.Station
+	Connectors []charge.Connector
+}
+
+// An Identity is who has signed in.
+type Identity struct {
+	Operator charge.OperatorID
+	Pile     string // "": the whole operator
+}
+
+// A Directory is the registry in memory, for a look-up at every message. Look-ups take no lock:
+// each reads an immutable snapshot, of which a refresh replaces only the shards that changed. A
+// sync.RWMutex would make every message of every connection write to one shared cache line.
+// It is safe for concurrent use; what it returns is shared and must not be changed.
+type Directory struct {
+	registry *Registry
+	log      *slog.Logger
+
+	divisions atomic.Pointer[divisionView]
+	operators atomic.Pointer[operatorView]
+	logins    atomic.Pointer[map[string][][sha256.Size]byte]
+	stations  *shards[int64, *charge.Station]
+	piles     *shards[charge.PileID, *Pile]
+	rev       atomic.Int64
+
+	refreshing sync.Mutex
+	names      map[string]string // operators' and connectors' ids, of which there are few; under refreshing
+}
+
+type divisionView struct {
+	sorted []charge.Division
+	byCode map[charge.DivisionCode]charge.Division
+}
+
+type operatorView struct {
+	sorted []charge.Operator
+	byID   map[charge.OperatorID]charge.Operator
+}
+
+// Directory loads everything: with a million piles some 10 s and 500 MiB.
+func (r *Registry) Directory(ctx context.Context) (*Directory, error) {
+	d := &Directory{
+		registry: r, log: r.log,
+		stations: newShards[int64, *charge.Station](), piles: newShards[charge.PileID, *Pile](),
+		names: make(map[string]string),
+	}
+	d.rev.Store(-1)
+	if err := d.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Follow refreshes at this interval until ctx ends, and then returns nil. A refresh that fails is
+// logged, and what is known stands.
+func (d *Directory) Follow(ctx context.Context, every time.Duration) error {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		err := d.Refresh(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && !failing:
+			d.log.Warn("registry cannot be refreshed; going on with what is known", "err", err)
+		case err == nil && failing:
+			d.log.Info("registry is refreshed again")
+		}
+		failing = err != nil
+	}
+}
+
+// Refresh loads what has changed since the last one.
+func (d *Directory) Refresh(ctx context.Context) error {
+	d.refreshing.Lock()
+	defer d.refreshing.Unlock()
+	known := d.rev.Load()
+	if rev, err := d.registry.Rev(ctx); err != nil || rev == known {
+		return err
+	}
+	var rev int64
+	err := d.registry.inRead(ctx, func(tx *sql.Tx) (err error) {
+		if rev, err = readRev(ctx, tx); err != nil {
+			return err
+		}
+		newer, err := stringSet[string](ctx, tx, "SELECT name FROM table_revision WHERE rev > ?", known)
+		if err != nil {
+			return err
+		}
+		return d.load(ctx, tx, known, newer)
+	})
+	if err != nil {
+		return fmt.Errorf("refresh directory: %w", err)
+	}
+	d.rev.Store(rev)
+	return nil
+}
+
+func (d *Directory) load(ctx context.Context, tx *sql.Tx, known int64, newer map[string]bool) error {
+	if newer["divisions"] || known < 0 {
+		all, err := readDivisions(ctx, tx)
+		if err != nil {
+			return err
+		}
+		view := &divisionView{sorted: all, byCode: make(map[charge.DivisionCode]charge.Division, len(all))}
+		for _, division := range all {
+			view.byCode[division.Code] = division
+		}
+		d.divisions.Store(view)
+	}
+	if newer["operators"] || known < 0 {
+		all, err := readOperators(ctx, tx)
+		if err != nil {
+			return err
+		}
+		view := &operatorView{sorted: all, byID: make(map[charge.OperatorID]charge.Operator, len(all))}
+		for _, operator := range all {
+			view.byID[operator.ID] = operator
+		}
+		d.operators.Store(view)
+	}
+	if newer["stations"] || newer["piles"] {
+		if err := d.loadPiles(ctx, tx, known); err != nil {
+			return err
+		}
+	}
+	if newer["credentials"] || known < 0 {
+		return d.loadLogins(ctx, tx)
+	}
+	return nil
+}
+
+func (d *Directory) loadPiles(ctx context.Context, tx *sql.Tx, known int64) error {
+	stations := make(map[int64]*charge.Station)
+	err := readStations(ctx, tx, func(id int64, s stationRow) error {
+		s.Operator = charge.OperatorID(d.intern(string(s.Operator)))
+		station := s.Station
+		stations[id] = &station
+		return nil
+	}, "WHERE rev > ?", known)
+	if err != nil {
+		return err
+	}
+	piles := make(map[charge.PileID]*Pile)
+	station := func(id int64) (*charge.Station, error) {
+		if s, ok := stations[id]; ok {
+			return s, nil
+		}
+		if s, ok := d.stations.get(id); ok {
+			return s, nil
+		}
+		return nil, errors.New("a pile without a station")
+	}
+	if err := d.readPiles(ctx, tx, known, station, piles); err != nil {
+		return fmt.Errorf("read piles: %w", err)
+	}
+	if known >= 0 { // piles that stayed the same and whose station did not
+		for id, s := range stations {
+			err := each(ctx, tx, func(rows *sql.Rows) error {
+				var pile charge.PileID
+				if err := rows.Scan(&pile.Operator, &pile.Equipment); err != nil {
+					return err
+				}
+				if before, ok := d.piles.get(pile); ok && piles[pile] == nil {
+					piles[before.ID] = &Pile{ID: before.ID, Station: s, Connectors: before.Connectors}
+				}
+				return nil
+			}, "SELECT operator, pile FROM piles WHERE station_id = ?", id)
+			if err != nil {
+				return fmt.Errorf("read piles of station: %w", err)
+			}
+		}
+	}
+	d.stations.put(stations)
+	d.piles.put(piles)
+	return nil
+}
+
+// readPiles reads the piles newer than known, with all their connectors.
+func (d *Directory) readPiles(ctx context.Context, tx *sql.Tx, known int64, station func(int64) (*charge.Station, error), into map[charge.PileID]*Pile) error {
+	var last *Pile
+	return each(ctx, tx, func(rows *sql.Rows) error {
+		var (
+			id             charge.PileID
+			at, report     int64
+			c              charge.Connector
+			opened, closed sql.NullInt64
+		)
+		if err := rows.Scan(&id.Operator, &id.Equipment, &at, &c.ID, &c.Serial, &c.EquipmentType, &c.ConnectorType, &c.PowerKW,
+			&report, &opened, &closed); err != nil {
+			return err
+		}
+		if last == nil || last.ID != id {
+			s, err := station(at)
+			if err != nil {
+				return err
+			}
+			id.Operator = charge.OperatorID(d.intern(string(id.Operator)))
+			last = &Pile{ID: id, Station: s}
+			into[id] = last
+		}
+		c.Pile, c.Station = last.ID, last.Station.ID
+		c.ID = charge.ConnectorID(d.intern(string(c.ID)))
+		c.ReportEvery = time.Duration(report) * time.Second
+		c.Opened, c.Closed = fromMillis(opened, charge.Zone), fromMillis(closed, charge.Zone)
+		last.Connectors = append(last.Connectors, c)
+		return nil
+	}, `SELECT p.operator, p.pile, p.station_id, c.connector, c.serial, c.equipment_type, c.connector_type, c.power_kw,
+			c.report_s, c.opened, c.closed
+		FROM piles p JOIN connectors c ON c.operator = p.operator AND c.pile = p.pile
+		WHERE p.rev > ? ORDER BY p.operator, p.pile, c.connector`, known)
+}
+
+func (d *Directory) loadLogins(ctx context.Context, tx *sql.Tx) error {
+	logins := make(map[string][][sha256.Size]byte)
+	err := each(ctx, tx, func(rows *sql.Rows) error {
+		var c Credential
+		var hash sql.RawBytes
+		if err := rows.Scan(&c.Operator, &c.Pile, &hash); err != nil {
+			return err
+		}
+		if len(hash) != sha256.Size {
+			return fmt.Errorf("hash of %d bytes", len(hash))
+		}
+		logins[c.Username()] = append(logins[c.Username()], [sha256.Size]byte(hash))
+		return nil
+	}, "SELECT operator, pile, sha256 FROM credentials WHERE revoked IS NULL")
+	if err != nil {
+		return fmt.Errorf("read credentials: %w", err)
+	}
+	d.logins.Store(&logins)
+	return nil
+}
+
+// maxNames bounds the interned ids: an operator may give every connector an id of its own.
+const maxNames = 100_000
+
+func (d *Directory) intern(s string) string {
+	if known, ok := d.names[s]; ok {
+		return known
+	}
+	if len(d.names) < maxNames {
+		d.names[s] = s
+	}
+	return s
+}
+
+// Rev is the registry's revision that the directory shows.
+func (d *Directory) Rev() int64 { return d.rev.Load() }
+
+// Pile looks a pile up.
+func (d *Directory) Pile(id charge.PileID) (*Pile, bool) { return d.piles.get(id) }
+
+// Piles gives all piles, in no order.
+func (d *Directory) Piles() iter.Seq[*Pile] { return d.piles.values() }
+
+// Stations gives all stations, in no order.
+func (d *Directory) Stations() iter.Seq[*charge.Station] { return d.stations.values() }
+
+// Division looks a division up.
+func (d *Directory) Division(c charge.DivisionCode) (charge.Division, bool) {
+	division, ok := d.divisions.Load().byCode[c]
+	return division, ok
+}
+
+// Divisions gives all divisions, sorted by code.
+func (d *Directory) Divisions() []charge.Division { return d.divisions.Load().sorted }
+
+// Operator looks an operator up.
+func (d *Directory) Operator(id charge.OperatorID) (charge.Operator, bool) {
+	operator, ok := d.operators.Load().byID[id]
+	return operator, ok
+}
+
+// Operators gives all operators, sorted by id.
+func (d *Directory) Operators() []charge.Operator { return d.operators.Load().sorted }
+
+// Authenticate tells who signs in with this user name, an operator's id or "{operator}:{pile}",
+// and this token. Hashes are compared in constant time, and an unknown name takes as long.
+func (d *Directory) Authenticate(username, password string) (Identity, bool) {
+	given := sha256.Sum256([]byte(password))
+	live := (*d.logins.Load())[username]
+	match := 0
+	for i := range live {
+		match |= subtle.ConstantTimeCompare(given[:], live[i][:])
+	}
+	if len(live) == 0 {
+		subtle.ConstantTimeCompare(given[:], make([]byte, sha256.Size))
+	}
+	if match == 0 {
+		return Identity{}, false
+	}
+	if id, err := charge.ParsePileID(username); err == nil {
+		return Identity{Operator: id.Operator, Pile: id.Equipment}, true
+	}
+	return Identity{Operator: charge.OperatorID(username)}, true
+}
+
+// shardCount keeps a shard of a million piles at some 4,000: copying one takes well under a millisecond.
+const shardCount = 256
+
+// shards is a map whose readers take no lock: each shard is immutable and replaced as a whole.
+// There must be only one writer at a time.
+type shards[K comparable, V any] struct {
+	seed maphash.Seed
+	maps [shardCount]atomic.Pointer[map[K]V]
+}
+
+func newShards[K comparable, V any]() *shards[K, V] {
+	s := &shards[K, V]{seed: maphash.MakeSeed()}
+	for i := range s.maps {
+		s.maps[i].Store(&map[K]V{})
+	}
+	return s
+}
+
+func (s *shards[K, V]) shard(k K) int { return int(maphash.Comparable(s.seed, k) % shardCount) }
+
+func (s *shards[K, V]) get(k K) (V, bool) {
+	v, ok := (*s.maps[s.shard(k)].Load())[k]
+	return v, ok
+}
+
+func (s *shards[K, V]) put(changed map[K]V) {
+	if len(changed) == 0 {
+		return
+	}
+	var keys [shardCount][]K
+	for k := range changed {
+		i := s.shard(k)
+		keys[i] = append(keys[i], k)
+	}
+	for i := range keys {
+		if len(keys[i]) == 0 {
+			continue
+		}
+		before := *s.maps[i].Load()
+		after := make(map[K]V, len(before)+len(keys[i]))
+		maps.Copy(after, before)
+		for _, k := range keys[i] {
+			after[k] = changed[k]
+		}
+		s.maps[i].Store(&after)
+	}
+}
+
+func (s *shards[K, V]) values() iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for i := range s.maps {
+			for _, v := range *s.maps[i].Load() {
+				if !yield(v) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,3 @@
+package registry
+
+type pileCounts struct{}
