@@ -1,0 +1,440 @@
+package registry
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"pilewatch/internal/charge"
+)
+
+// A PileQuery asks for a page of piles. Zero fields do not filter.
+type PileQuery struct {
+	Division charge.DivisionCode
+	Operator charge.OperatorID
+	// Status of any of the pile's connectors as it is shown: "offline", "idle", "occupied",
+	// "charging", "reserved", "fault", "silent" or "unseen".
+	Status string
+	// Search finds piles whose id, alone or as {operator}:{pile}, starts with it, and those whose
+	// station's name or address contains it; ASCII letters match in either case in the latter.
+	Search string
+	Cursor string // what the page before gave as next
+	Limit  int    // 1 to 500; 0 is 50
+}
+
+// A PileRow is a pile as lists show it.
+type PileRow struct {
+	Pile         charge.PileID
+	Station      charge.StationID
+	StationName  string
+	Township     charge.DivisionCode
+	TownshipName string
+	CountyName   string
+	OperatorName string
+	Kind         charge.StationKind
+	PowerKW      float64                 // rated: the strongest connector's, since connectors may share it
+	DC           bool                    // T/CEC 102 EquipmentType 1 or 3
+	Opened       time.Time               // the first connector's, 00:00 Asia/Shanghai
+	Closed       time.Time               // the last connector's; zero while one is open
+	Connectors   []charge.ConnectorState // by connector id; times are UTC
+}
+
+const (
+	defaultPage = 50
+	maxPage     = 500
+	maxSearch   = 100 // characters
+)
+
+// statusCodes gives the number by which the index knows a status.
+func statusCode(status string) (int, bool) {
+	switch status {
+	case "unseen":
+		return shownUnseen, true
+	case "silent":
+		return shownSilent, true
+	}
+	for _, s := range []charge.Status{charge.Offline, charge.Idle, charge.Occupied, charge.Charging, charge.Reserved, charge.Faulted} {
+		if s.String() == status {
+			return int(s), true
+		}
+	}
+	return 0, false
+}
+
+// A pileKey is the order of every list, and what a cursor holds.
+type pileKey struct {
+	township, operator, pile string
+}
+
+func compareKey(a, b pileKey) int {
+	return cmp.Or(cmp.Compare(a.township, b.township), cmp.Compare(a.operator, b.operator), cmp.Compare(a.pile, b.pile))
+}
+
+func (k pileKey) cursor() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(k.township + "|" + k.operator + "|" + k.pile))
+}
+
+func parseCursor(s string) (k pileKey, err error) {
+	if s == "" {
+		return k, nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(s)
+	parts := strings.Split(string(text), "|")
+	if err != nil || len(parts) != 3 {
+		return k, fmt.Errorf("%w: cursor %s is not one of ours", ErrBadQuery, quote(s))
+	}
+	return pileKey{parts[0], parts[1], parts[2]}, nil
+}
+
+// A search is a checked query.
+type search struct {
+	after        pileKey
+	from, before string // township codes
+	operator     string
+	shown        int
+	byStatus     bool
+	text         string
+	want         int // rows: a page and one more, which tells whether there is a next
+}
+
+// FindPiles gives a page of the piles that match, in the order of township, operator and pile, and
+// the cursor of the next page, "" after the last. Every page is found through an index from where
+// the one before ended, so the last page is as fast as the first, and rows that stay are given
+// exactly once even if others come and go. ErrBadQuery.
+func (r *Registry) FindPiles(ctx context.Context, q PileQuery) (rows []PileRow, next string, err error) {
+	s, err := checkQuery(q)
+	if err != nil {
+		return nil, "", fmt.Errorf("find piles: %w", err)
+	}
+	err = r.inRead(ctx, func(tx *sql.Tx) error {
+		var keys []pileKey
+		if s.text == "" {
+			keys, err = s.inPlace(ctx, tx)
+		} else {
+			keys, err = s.byText(ctx, tx)
+		}
+		if err != nil {
+			return err
+		}
+		if len(keys) == s.want {
+			keys = keys[:s.want-1]
+			next = keys[len(keys)-1].cursor()
+		}
+		rows = make([]PileRow, 0, len(keys))
+		for _, key := range keys {
+			row, _, err := readPile(ctx, tx, charge.PileID{Operator: charge.OperatorID(key.operator), Equipment: key.pile})
+			if err != nil {
+				return err
+			}
+			rows = append(rows, row)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("find piles: %w", err)
+	}
+	return rows, next, nil
+}
+
+func checkQuery(q PileQuery) (s search, err error) {
+	if q.Division != "" {
+		if _, err := charge.ParseDivisionCode(string(q.Division)); err != nil {
+			return s, fmt.Errorf("%w: %w", ErrBadQuery, err)
+		}
+	}
+	if s.after, err = parseCursor(q.Cursor); err != nil {
+		return s, err
+	}
+	s.from, s.before = divisionRange(q.Division)
+	s.operator = string(q.Operator)
+	if s.byStatus = q.Status != ""; s.byStatus {
+		var ok bool
+		if s.shown, ok = statusCode(q.Status); !ok {
+			return s, fmt.Errorf("%w: status %s is none of offline, idle, occupied, charging, reserved, fault, silent, unseen",
+				ErrBadQuery, quote(q.Status))
+		}
+	}
+	s.text = strings.TrimSpace(q.Search)
+	if len([]rune(s.text)) > maxSearch {
+		return s, fmt.Errorf("%w: search text over %d characters", ErrBadQuery, maxSearch)
+	}
+	if q.Limit < 0 || q.Limit > maxPage {
+		return s, fmt.Errorf("%w: limit %d is out of range: want 1 to %d", ErrBadQuery, q.Limit, maxPage)
+	}
+	s.want = cmp.Or(q.Limit, defaultPage) + 1
+	return s, nil
+}
+
+// A where gathers conditions and their arguments.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+func (w *where) and(condition string, args ...any) {
+	w.conditions = append(w.conditions, condition)
+	w.args = append(w.args, args...)
+}
+
+func (w *where) String() string { return strings.Join(w.conditions, " AND ") }
+
+// place bounds the rows to the division and to what follows the cursor. The cursor's township is
+// given apart as well, since the planner bounds an index by a row value only where all of it fits.
+func (s *search) place(w *where, table string) {
+	from := max(s.from, s.after.township)
+	w.and(table+".township >= ? AND "+table+".township < ?", from, s.before)
+	if s.after != (pileKey{}) {
+		w.and(fmt.Sprintf("(%[1]s.township, %[1]s.operator, %[1]s.pile) > (?, ?, ?)", table),
+			s.after.township, s.after.operator, s.after.pile)
+	}
+}
+
+// filter adds the operator and the status as conditions on each pile.
+func (s *search) filter(w *where) {
+	if s.operator != "" {
+		w.and("p.operator = ?", s.operator)
+	}
+	if s.byStatus {
+		w.and("EXISTS (SELECT 1 FROM connector_state c WHERE c.operator = p.operator AND c.pile = p.pile AND c.shown = ?)", s.shown)
+	}
+}
+
+func readKeys(ctx context.Context, tx *sql.Tx, query string, args ...any) ([]pileKey, error) {
+	var keys []pileKey
+	err := each(ctx, tx, func(rows *sql.Rows) error {
+		var k pileKey
+		if err := rows.Scan(&k.township, &k.operator, &k.pile); err != nil {
+			return err
+		}
+		keys = append(keys, k)
+		return nil
+	}, query, args...)
+	return keys, err
+}
+
+// smallOperator is up to how many piles an operator's own are looked through for a status. A
+// larger one is a good part of all, and then those of that status are looked through for its own.
+const smallOperator = 20_000
+
+// inPlace finds piles by place, operator and status. The index is named each time: without
+// statistics the planner guesses, and a wrong guess reads a million rows.
+func (s *search) inPlace(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
+	small := false
+	if s.operator != "" && s.byStatus {
+		var n int
+		err := tx.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM piles INDEXED BY piles_operator WHERE operator = ? LIMIT ?)",
+			s.operator, smallOperator+1).Scan(&n)
+		if err != nil {
+			return nil, err
+		}
+		small = n <= smallOperator
+	}
+	var w where
+	if s.byStatus && !small {
+		w.and("c.shown = ?", s.shown)
+		s.place(&w, "c")
+		if s.operator != "" {
+			w.and("c.operator = ?", s.operator)
+		}
+		return readKeys(ctx, tx, "SELECT c.township, c.operator, c.pile FROM connector_state c INDEXED BY connector_state_shown WHERE "+
+			w.String()+" GROUP BY c.township, c.operator, c.pile ORDER BY c.township, c.operator, c.pile LIMIT ?", append(w.args, s.want)...)
+	}
+	index := "piles_place"
+	if s.operator != "" {
+		index = "piles_operator"
+	}
+	s.place(&w, "p")
+	s.filter(&w)
+	return readKeys(ctx, tx, "SELECT p.township, p.operator, p.pile FROM piles p INDEXED BY "+index+" WHERE "+w.String()+
+		" ORDER BY p.township, p.operator, p.pile LIMIT ?", append(w.args, s.want)...)
+}
+
+// byText merges the piles found by their id with those found by their station.
+func (s *search) byText(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
+	byID, err := s.byID(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	byStation, err := s.byStation(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	keys := append(byID, byStation...)
+	slices.SortFunc(keys, compareKey)
+	keys = slices.Compact(keys)
+	return keys[:min(len(keys), s.want)], nil
+}
+
+// manyIDs is from how many piles on their ids are no longer sorted but looked for in order: there
+// are then so many that a page is soon full.
+const manyIDs = 100_000
+
+func (s *search) byID(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
+	operator, prefix := s.operator, s.text
+	if before, after, ok := strings.Cut(s.text, ":"); ok {
+		if operator != "" && operator != before {
+			return nil, nil
+		}
+		operator, prefix = before, after
+	}
+	if operator != "" && !charge.ValidID(operator) || prefix != "" && !charge.ValidID(prefix) {
+		return nil, nil // no pile has such an id
+	}
+	end := prefix + "\x7f" // after every character of an id
+	only := *s
+	only.operator = operator
+	var w where
+	only.place(&w, "p")
+	only.filter(&w)
+	w.and("p.pile >= ? AND p.pile < ?", prefix, end)
+	index := "piles_operator"
+	if operator == "" {
+		var n int
+		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM
+			(SELECT 1 FROM piles INDEXED BY piles_pile WHERE pile >= ? AND pile < ? LIMIT ?)`, prefix, end, manyIDs).Scan(&n)
+		if err != nil {
+			return nil, err
+		}
+		if index = "piles_pile"; n == manyIDs {
+			index = "piles_place"
+		}
+	}
+	return readKeys(ctx, tx, "SELECT p.township, p.operator, p.pile FROM piles p INDEXED BY "+index+" WHERE "+w.String()+
+		" ORDER BY p.township, p.operator, p.pile LIMIT ?", append(w.args, s.want)...)
+}
+
+// stationsAtOnce is of how many stations the piles are asked for together.
+const stationsAtOnce = 200
+
+// byStation goes through the stations that match in the order of their townships, and stops at the
+// end of the township in which the page is full.
+func (s *search) byStation(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
+	like := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(s.text) + "%"
+	rest, args := "", []any{max(s.from, s.after.township), s.before, like, like}
+	if s.operator != "" {
+		rest, args = " AND operator = ?", append(args, s.operator)
+	}
+	var (
+		keys     []pileKey
+		group    []any
+		township string
+		errFull  = errors.New("page is full")
+	)
+	flush := func() error {
+		if len(group) == 0 {
+			return nil
+		}
+		var w where
+		w.and("p.station_id IN (?"+strings.Repeat(", ?", len(group)-1)+")", group...)
+		s.place(&w, "p")
+		s.filter(&w)
+		found, err := readKeys(ctx, tx, "SELECT p.township, p.operator, p.pile FROM piles p INDEXED BY piles_station WHERE "+w.String()+
+			" ORDER BY p.township, p.operator, p.pile LIMIT ?", append(w.args, s.want)...)
+		keys, group = append(keys, found...), group[:0]
+		return err
+	}
+	err := each(ctx, tx, func(rows *sql.Rows) error {
+		var id int64
+		var at string
+		if err := rows.Scan(&id, &at); err != nil {
+			return err
+		}
+		switch {
+		case at != township && (len(group) >= stationsAtOnce/2 || len(keys)+len(group) >= s.want), len(group) >= stationsAtOnce:
+			if err := flush(); err != nil {
+				return err
+			}
+			if at != township && len(keys) >= s.want {
+				return errFull
+			}
+		}
+		township = at
+		group = append(group, id)
+		return nil
+	}, `SELECT id, township FROM stations INDEXED BY stations_text WHERE township >= ? AND township < ?
+		AND (name LIKE ? ESCAPE '\' OR address LIKE ? ESCAPE '\')`+rest+` ORDER BY township`, args...)
+	if errors.Is(err, errFull) {
+		return keys, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return keys, flush()
+}
+
+// PileByID gives a pile and its station. ErrUnknownPile.
+func (r *Registry) PileByID(ctx context.Context, id charge.PileID) (row PileRow, station charge.Station, err error) {
+	err = r.inRead(ctx, func(tx *sql.Tx) error {
+		var at int64
+		if row, at, err = readPile(ctx, tx, id); err != nil {
+			return err
+		}
+		return readStations(ctx, tx, func(_ int64, s stationRow) error {
+			station = s.Station
+			return nil
+		}, "WHERE id = ?", at)
+	})
+	if err != nil {
+		return PileRow{}, charge.Station{}, fmt.Errorf("read pile: %w", err)
+	}
+	return row, station, nil
+}
+
+func readPile(ctx context.Context, tx *sql.Tx, id charge.PileID) (row PileRow, stationID int64, err error) {
+	row.Pile = id
+	err = tx.QueryRowContext(ctx, `SELECT p.station_id, s.station, s.name, s.township, s.kind, o.name,
+			coalesce(t.name, ''), coalesce(c.name, '')
+		FROM piles p JOIN stations s ON s.id = p.station_id JOIN operators o ON o.operator = p.operator
+			LEFT JOIN divisions t ON t.code = s.township LEFT JOIN divisions c ON c.code = t.parent
+		WHERE p.operator = ? AND p.pile = ?`, string(id.Operator), id.Equipment).
+		Scan(&stationID, &row.Station, &row.StationName, &row.Township, &row.Kind, &row.OperatorName, &row.TownshipName, &row.CountyName)
+	if errors.Is(err, sql.ErrNoRows) {
+		return row, 0, fmt.Errorf("%w %s", ErrUnknownPile, id)
+	}
+	if err != nil {
+		return row, 0, fmt.Errorf("read pile %s: %w", id, err)
+	}
+	open := false
+	err = each(ctx, tx, func(rows *sql.Rows) error {
+		var (
+			equipment                                    int
+			power                                        float64
+			opened, closed, since, lastHeard, lastUsable sql.NullInt64
+			c                                            charge.ConnectorState
+		)
+		if err := rows.Scan(&c.Key.Connector, &equipment, &power, &opened, &closed, &c.Told, &c.Status, &c.Fault, &c.Silent, &since,
+			&lastHeard, &lastUsable); err != nil {
+			return err
+		}
+		c.Key.Pile = id
+		c.Since, c.LastHeard, c.LastUsable = fromMillis(since, time.UTC), fromMillis(lastHeard, time.UTC), fromMillis(lastUsable, time.UTC)
+		row.PowerKW = max(row.PowerKW, power)
+		row.DC = row.DC || equipment == 1 || equipment == 3
+		if at := fromMillis(opened, charge.Zone); row.Opened.IsZero() || at.Before(row.Opened) {
+			row.Opened = at
+		}
+		if at := fromMillis(closed, charge.Zone); at.IsZero() {
+			open = true
+		} else if at.After(row.Closed) {
+			row.Closed = at
+		}
+		row.Connectors = append(row.Connectors, c)
+		return nil
+	}, `SELECT c.connector, c.equipment_type, c.power_kw, c.opened, c.closed, coalesce(h.told, 0), coalesce(h.status, 0),
+			coalesce(h.fault, ''), coalesce(h.silent, 0), h.since, h.last_heard, h.last_usable
+		FROM connectors c LEFT JOIN connector_state h ON h.operator = c.operator AND h.pile = c.pile AND h.connector = c.connector
+		WHERE c.operator = ? AND c.pile = ? ORDER BY c.connector`, string(id.Operator), id.Equipment)
+	if err != nil {
+		return row, 0, fmt.Errorf("read connectors of pile %s: %w", id, err)
+	}
+	if open {
+		row.Closed = time.Time{}
+	}
+	return row, stationID, nil
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"pilewatch/internal/charge"
+	"pilewatch/internal/registry"
+)
+
+// RegistryCmd is `pilewatch registry`: what goes into the registry by hand.
+type RegistryCmd struct {
+	Data string `help:"Directory of the data; the registry is its registry.db." default:"data" env:"PILEWATCH_DATA" type:"path" placeholder:"DIR"`
+
+	Import     RegistryImportCmd     `cmd:"" help:"Import a CSV file: all of it, or nothing and every error by line."`
+	Export     RegistryExportCmd     `cmd:"" help:"Write a table as the CSV that import reads."`
+	Credential RegistryCredentialCmd `cmd:"" help:"Issue, list and revoke operators' and piles' credentials."`
+}
+
+// with opens the registry for one command.
+func (c *RegistryCmd) with(ctx context.Context, log *slog.Logger, do func(*registry.Registry) error) error {
+	r, err := registry.Open(ctx, filepath.Join(c.Data, "registry.db"), log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(r), r.Close())
+}
+
+// RegistryImportCmd is `pilewatch registry import TABLE FILE`.
+type RegistryImportCmd struct {
+	AsOf  string `help:"Of divisions: the date of the list, YYYY-MM-DD. A new date replaces the whole list." placeholder:"DATE"`
+	Table string `arg:"" enum:"divisions,operators,stations,piles" help:"One of ${enum}."`
+	File  string `arg:"" help:"CSV file, UTF-8; - reads standard input."`
+}
+
+// Run imports the file and prints what became of its rows, or every error.
+func (c *RegistryImportCmd) Run(ctx context.Context, log *slog.Logger, parent *RegistryCmd) error {
+	var asOf time.Time
+	if c.AsOf != "" {
+		var err error
+		if asOf, err = time.ParseInLocation(time.DateOnly, c.AsOf, charge.Zone); err != nil {
+			return fmt.Errorf("read --as-of %q: want YYYY-MM-DD", c.AsOf)
+		}
+		if c.Table != string(registry.Divisions) {
+			return fmt.Errorf("--as-of is for divisions, not for %s", c.Table)
+		}
+	}
+	src := io.Reader(os.Stdin)
+	if c.File != "-" {
+		file, err := os.Open(c.File)
+		if err != nil {
+			return err
+		}
+		defer file.Close() //nolint:errcheck // only read from
+		src = file
+	}
+	return parent.with(ctx, log, func(r *registry.Registry) error {
+		var (
+			done registry.Imported
+			err  error
+		)
+		if asOf.IsZero() {
+			done, err = r.Import(ctx, registry.Table(c.Table), src)
+		} else {
+			done, err = r.ImportDivisions(ctx, src, asOf)
+		}
+		if bad := (*registry.ImportError)(nil); errors.As(err, &bad) {
+			out := bufio.NewWriter(os.Stdout)
+			for _, row := range bad.Rows {
+				fmt.Fprintf(out, "%s: %s\n", c.File, row)
+			}
+			if err := out.Flush(); err != nil {
+				return err
+			}
+			return fmt.Errorf("import %s: %d errors, nothing imported", c.Table, len(bad.Rows))
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s: %d added, %d updated, %d unchanged", c.Table, done.Added, done.Updated, done.Unchanged)
+		if done.Removed > 0 {
+			fmt.Printf(", %d removed", done.Removed)
+		}
+		fmt.Println()
+		return nil
+	})
+}
+
+// RegistryExportCmd is `pilewatch registry export TABLE [FILE]`.
+type RegistryExportCmd struct {
+	Table string `arg:"" enum:"divisions,operators,stations,piles" help:"One of ${enum}."`
+	File  string `arg:"" optional:"" default:"-" help:"Where to write; - is standard output."`
+}
+
+// Run writes the file whole or not at all.
+func (c *RegistryExportCmd) Run(ctx context.Context, log *slog.Logger, parent *RegistryCmd) error {
+	return parent.with(ctx, log, func(r *registry.Registry) error {
+		if c.File == "-" {
+			return r.Export(ctx, registry.Table(c.Table), os.Stdout)
+		}
+		file, err := os.CreateTemp(filepath.Dir(c.File), filepath.Base(c.File)+".*")
+		if err != nil {
+			return fmt.Errorf("export %s: %w", c.Table, err)
+		}
+		err = errors.Join(r.Export(ctx, registry.Table(c.Table), file), file.Close())
+		if err == nil {
+			err = os.Rename(file.Name(), c.File)
+		}
+		if err != nil {
+			return errors.Join(err, os.Remove(file.Name()))
+		}
+		return nil
+	})
+}
+
+// RegistryCredentialCmd is `pilewatch registry credential`.
+type RegistryCredentialCmd struct {
+	Issue  RegistryIssueCmd  `cmd:"" help:"Issue a credential and print its token, once."`
+	List   RegistryListCmd   `cmd:"" help:"List all credentials."`
+	Revoke RegistryRevokeCmd `cmd:"" help:"End a credential."`
+}
+
+// RegistryIssueCmd is `pilewatch registry credential issue OPERATOR [PILE]`.
+type RegistryIssueCmd struct {
+	Operator string `arg:"" help:"The operator's id."`
+	Pile     string `arg:"" optional:"" help:"The id of one of its piles; left out, the credential speaks for all of them."`
+}
+
+// Run prints the MQTT user name and password.
+func (c *RegistryIssueCmd) Run(ctx context.Context, log *slog.Logger, parent *RegistryCmd) error {
+	return parent.with(ctx, log, func(r *registry.Registry) error {
+		token, credential, err := r.IssueCredential(ctx, charge.OperatorID(c.Operator), c.Pile)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("id:       %d\nusername: %s\npassword: %s\n", credential.ID, credential.Username(), token)
+		fmt.Println("The password is not kept and cannot be shown again.")
+		return nil
+	})
+}
+
+// RegistryListCmd is `pilewatch registry credential list`.
+type RegistryListCmd struct{}
+
+// Run prints a row a credential.
+func (c *RegistryListCmd) Run(ctx context.Context, log *slog.Logger, parent *RegistryCmd) error {
+	return parent.with(ctx, log, func(r *registry.Registry) error {
+		all, err := r.Credentials(ctx)
+		if err != nil {
+			return err
+		}
+		out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(out, "ID\tUSERNAME\tCREATED\tREVOKED")
+		for _, credential := range all {
+			revoked := "-"
+			if !credential.Revoked.IsZero() {
+				revoked = credential.Revoked.Format(time.RFC3339)
+			}
+			fmt.Fprintf(out, "%d\t%s\t%s\t%s\n", credential.ID, credential.Username(), credential.Created.Format(time.RFC3339), revoked)
+		}
+		return out.Flush()
+	})
+}
+
+// RegistryRevokeCmd is `pilewatch registry credential revoke ID`.
+type RegistryRevokeCmd struct {
+	ID int64 `arg:"" help:"The credential's id, as list shows it."`
+}
+
+// Run ends the credential.
+func (c *RegistryRevokeCmd) Run(ctx context.Context, log *slog.Logger, parent *RegistryCmd) error {
+	return parent.with(ctx, log, func(r *registry.Registry) error {
+		if err := r.RevokeCredential(ctx, c.ID); err != nil {
+			return err
+		}
+		fmt.Printf("credential %d is revoked\n", c.ID)
+		return nil
+	})
+}
