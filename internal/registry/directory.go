@@ -5,12 +5,12 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"database/sql"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"iter"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +42,7 @@ type Directory struct {
 	divisions atomic.Pointer[divisionView]
 	operators atomic.Pointer[operatorView]
 	logins    atomic.Pointer[map[string][][sha256.Size]byte]
-	stations  *shards[int64, *charge.Station]
+	stations  *shards[int64, placedStation]
 	piles     *shards[charge.PileID, *Pile]
 	rev       atomic.Int64
 
@@ -64,7 +64,7 @@ type operatorView struct {
 func (r *Registry) Directory(ctx context.Context) (*Directory, error) {
 	d := &Directory{
 		registry: r, log: r.log,
-		stations: newShards[int64, *charge.Station](), piles: newShards[charge.PileID, *Pile](),
+		stations: newShards[int64, placedStation](), piles: newShards[charge.PileID, *Pile](),
 		names: make(map[string]string),
 	}
 	d.rev.Store(-1)
@@ -159,86 +159,139 @@ func (d *Directory) load(ctx context.Context, tx *sql.Tx, known int64, newer map
 	return nil
 }
 
+// A placedStation is a station with its number in the file, by which piles name it.
+type placedStation struct {
+	id int64
+	*charge.Station
+}
+
+// loadPiles reads the stations and piles that are newer than known, all of them where it is negative.
 func (d *Directory) loadPiles(ctx context.Context, tx *sql.Tx, known int64) error {
-	stations := make(map[int64]*charge.Station)
+	stations := make(map[int64]placedStation)
 	err := readStations(ctx, tx, func(id int64, s stationRow) error {
 		s.Operator = charge.OperatorID(d.intern(string(s.Operator)))
 		station := s.Station
-		stations[id] = &station
+		stations[id] = placedStation{id, &station}
 		return nil
 	}, "WHERE rev > ?", known)
 	if err != nil {
 		return err
 	}
-	piles := make(map[charge.PileID]*Pile)
-	station := func(id int64) (*charge.Station, error) {
-		if s, ok := stations[id]; ok {
-			return s, nil
-		}
-		if s, ok := d.stations.get(id); ok {
-			return s, nil
-		}
-		return nil, errors.New("a pile without a station")
-	}
-	if err := d.readPiles(ctx, tx, known, station, piles); err != nil {
+	piles, err := d.readPiles(ctx, tx, known, stations)
+	if err != nil {
 		return fmt.Errorf("read piles: %w", err)
 	}
-	if known >= 0 { // piles that stayed the same and whose station did not
-		for id, s := range stations {
-			err := each(ctx, tx, func(rows *sql.Rows) error {
-				var pile charge.PileID
-				if err := rows.Scan(&pile.Operator, &pile.Equipment); err != nil {
-					return err
-				}
-				if before, ok := d.piles.get(pile); ok && piles[pile] == nil {
-					piles[before.ID] = &Pile{ID: before.ID, Station: s, Connectors: before.Connectors}
-				}
-				return nil
-			}, "SELECT operator, pile FROM piles WHERE station_id = ?", id)
-			if err != nil {
-				return fmt.Errorf("read piles of station: %w", err)
-			}
+	if known >= 0 {
+		if piles, err = d.replaceStations(ctx, tx, stations, piles); err != nil {
+			return fmt.Errorf("read piles of stations: %w", err)
 		}
 	}
-	d.stations.put(stations)
-	d.piles.put(piles)
+	d.stations.put(slices.Collect(maps.Values(stations)), func(s placedStation) int64 { return s.id })
+	d.piles.put(piles, func(p *Pile) charge.PileID { return p.ID })
 	return nil
 }
 
-// readPiles reads the piles newer than known, with all their connectors.
-func (d *Directory) readPiles(ctx context.Context, tx *sql.Tx, known int64, station func(int64) (*charge.Station, error), into map[charge.PileID]*Pile) error {
-	var last *Pile
-	return each(ctx, tx, func(rows *sql.Rows) error {
-		var (
-			id             charge.PileID
-			at, report     int64
-			c              charge.Connector
-			opened, closed sql.NullInt64
-		)
-		if err := rows.Scan(&id.Operator, &id.Equipment, &at, &c.ID, &c.Serial, &c.EquipmentType, &c.ConnectorType, &c.PowerKW,
-			&report, &opened, &closed); err != nil {
-			return err
-		}
-		if last == nil || last.ID != id {
-			s, err := station(at)
-			if err != nil {
+// replaceStations adds the piles that stayed the same and whose station did not.
+func (d *Directory) replaceStations(ctx context.Context, tx *sql.Tx, stations map[int64]placedStation, piles []*Pile) ([]*Pile, error) {
+	read := make(map[charge.PileID]bool, len(piles))
+	for _, p := range piles {
+		read[p.ID] = true
+	}
+	for id, station := range stations {
+		err := each(ctx, tx, func(rows *sql.Rows) error {
+			var pile charge.PileID
+			if err := rows.Scan(&pile.Operator, &pile.Equipment); err != nil {
 				return err
 			}
-			id.Operator = charge.OperatorID(d.intern(string(id.Operator)))
-			last = &Pile{ID: id, Station: s}
-			into[id] = last
+			if before, ok := d.piles.get(pile); ok && !read[pile] {
+				piles = append(piles, &Pile{ID: before.ID, Station: station.Station, Connectors: before.Connectors})
+			}
+			return nil
+		}, "SELECT operator, pile FROM piles WHERE station_id = ?", id)
+		if err != nil {
+			return nil, err
 		}
-		c.Pile, c.Station = last.ID, last.Station.ID
+	}
+	return piles, nil
+}
+
+// readPiles reads the piles newer than known and then all their connectors, both in the order of
+// their keys: two passes over a million rows take half the time of looking each pile's up.
+func (d *Directory) readPiles(ctx context.Context, tx *sql.Tx, known int64, stations map[int64]placedStation) ([]*Pile, error) {
+	pileQuery := "SELECT operator, pile, station_id FROM piles ORDER BY operator, pile"
+	connectorQuery := "FROM connectors c ORDER BY c.operator, c.pile, c.connector"
+	var args []any
+	if known >= 0 {
+		pileQuery = "SELECT operator, pile, station_id FROM piles INDEXED BY piles_rev WHERE rev > ? ORDER BY operator, pile"
+		connectorQuery = `FROM piles p INDEXED BY piles_rev CROSS JOIN connectors c ON c.operator = p.operator AND c.pile = p.pile
+			WHERE p.rev > ? ORDER BY c.operator, c.pile, c.connector`
+		args = []any{known}
+	}
+	var (
+		piles []*Pile
+		slab  []Pile // many piles are one allocation: a million small ones would be the collector's to mark
+	)
+	err := each(ctx, tx, func(rows *sql.Rows) error {
+		var p Pile
+		var at int64
+		if err := rows.Scan(&p.ID.Operator, &p.ID.Equipment, &at); err != nil {
+			return err
+		}
+		p.ID.Operator = charge.OperatorID(d.intern(string(p.ID.Operator)))
+		station, ok := stations[at]
+		if !ok {
+			if station, ok = d.stations.get(at); !ok {
+				return fmt.Errorf("pile %s has no station", p.ID)
+			}
+		}
+		p.Station = station.Station
+		if len(slab) == cap(slab) {
+			slab = make([]Pile, 0, slabSize(len(piles)))
+		}
+		slab = append(slab, p)
+		piles = append(piles, &slab[len(slab)-1])
+		return nil
+	}, pileQuery, args...)
+	if err != nil {
+		return nil, err
+	}
+	var guns []charge.Connector // as slab; a pile's connectors lie together
+	next := 0
+	err = each(ctx, tx, func(rows *sql.Rows) error {
+		var (
+			id             charge.PileID
+			c              charge.Connector
+			report         int64
+			opened, closed sql.NullInt64
+		)
+		if err := rows.Scan(&id.Operator, &id.Equipment, &c.ID, &c.Serial, &c.EquipmentType, &c.ConnectorType, &c.PowerKW, &report,
+			&opened, &closed); err != nil {
+			return err
+		}
+		for next < len(piles) && piles[next].ID != id {
+			next++
+		}
+		if next == len(piles) {
+			return fmt.Errorf("connector of pile %s, which is not registered", id)
+		}
+		p := piles[next]
+		c.Pile, c.Station = p.ID, p.Station.ID
 		c.ID = charge.ConnectorID(d.intern(string(c.ID)))
 		c.ReportEvery = time.Duration(report) * time.Second
 		c.Opened, c.Closed = fromMillis(opened, charge.Zone), fromMillis(closed, charge.Zone)
-		last.Connectors = append(last.Connectors, c)
+		if len(guns) == cap(guns) {
+			guns = append(make([]charge.Connector, 0, len(p.Connectors)+slabSize(next)), p.Connectors...)
+		}
+		guns = append(guns, c)
+		p.Connectors = guns[len(guns)-len(p.Connectors)-1 : len(guns) : len(guns)]
 		return nil
-	}, `SELECT p.operator, p.pile, p.station_id, c.connector, c.serial, c.equipment_type, c.connector_type, c.power_kw,
-			c.report_s, c.opened, c.closed
-		FROM piles p JOIN connectors c ON c.operator = p.operator AND c.pile = p.pile
-		WHERE p.rev > ? ORDER BY p.operator, p.pile, c.connector`, known)
+	}, `SELECT c.operator, c.pile, c.connector, c.serial, c.equipment_type, c.connector_type, c.power_kw, c.report_s,
+		c.opened, c.closed `+connectorQuery, args...)
+	return piles, err
 }
+
+// slabSize lets allocations grow with what there is, so that a small registry stays small.
+func slabSize(have int) int { return min(max(have, 16), 4096) }
 
 func (d *Directory) loadLogins(ctx context.Context, tx *sql.Tx) error {
 	logins := make(map[string][][sha256.Size]byte)
@@ -284,7 +337,15 @@ func (d *Directory) Pile(id charge.PileID) (*Pile, bool) { return d.piles.get(id
 func (d *Directory) Piles() iter.Seq[*Pile] { return d.piles.values() }
 
 // Stations gives all stations, in no order.
-func (d *Directory) Stations() iter.Seq[*charge.Station] { return d.stations.values() }
+func (d *Directory) Stations() iter.Seq[*charge.Station] {
+	return func(yield func(*charge.Station) bool) {
+		for s := range d.stations.values() {
+			if !yield(s.Station) {
+				return
+			}
+		}
+	}
+}
 
 // Division looks a division up.
 func (d *Directory) Division(c charge.DivisionCode) (charge.Division, bool) {
@@ -350,24 +411,21 @@ func (s *shards[K, V]) get(k K) (V, bool) {
 	return v, ok
 }
 
-func (s *shards[K, V]) put(changed map[K]V) {
-	if len(changed) == 0 {
-		return
+func (s *shards[K, V]) put(changed []V, key func(V) K) {
+	var of [shardCount][]V
+	for _, v := range changed {
+		i := s.shard(key(v))
+		of[i] = append(of[i], v)
 	}
-	var keys [shardCount][]K
-	for k := range changed {
-		i := s.shard(k)
-		keys[i] = append(keys[i], k)
-	}
-	for i := range keys {
-		if len(keys[i]) == 0 {
+	for i, values := range of {
+		if len(values) == 0 {
 			continue
 		}
 		before := *s.maps[i].Load()
-		after := make(map[K]V, len(before)+len(keys[i]))
+		after := make(map[K]V, len(before)+len(values))
 		maps.Copy(after, before)
-		for _, k := range keys[i] {
-			after[k] = changed[k]
+		for _, v := range values {
+			after[key(v)] = v
 		}
 		s.maps[i].Store(&after)
 	}

@@ -201,7 +201,8 @@ func (s *search) filter(w *where) {
 		w.and("p.operator = ?", s.operator)
 	}
 	if s.byStatus {
-		w.and("EXISTS (SELECT 1 FROM connector_state c WHERE c.operator = p.operator AND c.pile = p.pile AND c.shown = ?)", s.shown)
+		// The + keeps the planner from going through all connectors of that status for each pile.
+		w.and("EXISTS (SELECT 1 FROM connector_state c WHERE c.operator = p.operator AND c.pile = p.pile AND +c.shown = ?)", s.shown)
 	}
 }
 
@@ -218,9 +219,9 @@ func readKeys(ctx context.Context, tx *sql.Tx, query string, args ...any) ([]pil
 	return keys, err
 }
 
-// smallOperator is up to how many piles an operator's own are looked through for a status. A
-// larger one is a good part of all, and then those of that status are looked through for its own.
-const smallOperator = 20_000
+// few is up to how many rows are looked through one by one for another condition. What matches more
+// rows than that is a good part of all, so going through the others in order soon fills a page.
+const few = 20_000
 
 // inPlace finds piles by place, operator and status. The index is named each time: without
 // statistics the planner guesses, and a wrong guess reads a million rows.
@@ -229,11 +230,11 @@ func (s *search) inPlace(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
 	if s.operator != "" && s.byStatus {
 		var n int
 		err := tx.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM piles INDEXED BY piles_operator WHERE operator = ? LIMIT ?)",
-			s.operator, smallOperator+1).Scan(&n)
+			s.operator, few+1).Scan(&n)
 		if err != nil {
 			return nil, err
 		}
-		small = n <= smallOperator
+		small = n <= few
 	}
 	var w where
 	if s.byStatus && !small {
@@ -255,8 +256,14 @@ func (s *search) inPlace(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
 		" ORDER BY p.township, p.operator, p.pile LIMIT ?", append(w.args, s.want)...)
 }
 
-// byText merges the piles found by their id with those found by their station.
+// byText finds piles by their id or their station, and by place, operator and status.
 func (s *search) byText(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
+	if s.byStatus {
+		keys, ok, err := s.byRareStatus(ctx, tx)
+		if ok || err != nil {
+			return keys, err
+		}
+	}
 	byID, err := s.byID(ctx, tx)
 	if err != nil {
 		return nil, err
@@ -271,22 +278,64 @@ func (s *search) byText(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
 	return keys[:min(len(keys), s.want)], nil
 }
 
+// byRareStatus looks through the connectors of a status, where these are few.
+func (s *search) byRareStatus(ctx context.Context, tx *sql.Tx) (keys []pileKey, ok bool, err error) {
+	var w where
+	w.and("c.shown = ?", s.shown)
+	s.place(&w, "c")
+	var n int
+	err = tx.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM connector_state c INDEXED BY connector_state_shown WHERE "+
+		w.String()+" LIMIT ?)", append(slices.Clone(w.args), few+1)...).Scan(&n)
+	if err != nil || n > few {
+		return nil, false, err
+	}
+	if s.operator != "" {
+		w.and("c.operator = ?", s.operator)
+	}
+	like := s.like()
+	text, args := `t.name LIKE ? ESCAPE '\' OR t.address LIKE ? ESCAPE '\'`, []any{like, like}
+	if operator, prefix, ok := s.idPrefix(); ok {
+		text, args = text+" OR (p.pile >= ? AND p.pile < ? AND (? = '' OR p.operator = ?))", append(args, prefix, prefix+afterIDs, operator, operator)
+	}
+	w.and("("+text+")", args...)
+	keys, err = readKeys(ctx, tx, `SELECT c.township, c.operator, c.pile FROM connector_state c INDEXED BY connector_state_shown
+		CROSS JOIN piles p ON p.operator = c.operator AND p.pile = c.pile CROSS JOIN stations t ON t.id = p.station_id WHERE `+
+		w.String()+" GROUP BY c.township, c.operator, c.pile ORDER BY c.township, c.operator, c.pile LIMIT ?", append(w.args, s.want)...)
+	return keys, true, err
+}
+
+// like is the text as a pattern of SQL's LIKE that finds it anywhere.
+func (s *search) like() string {
+	return "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(s.text) + "%"
+}
+
+// afterIDs follows every character of an id.
+const afterIDs = "\x7f"
+
+// idPrefix reads the text as the beginning of a pile's id; operator is "" where it names none, and
+// ok is false where no pile can have such an id.
+func (s *search) idPrefix() (operator, prefix string, ok bool) {
+	operator, prefix = s.operator, s.text
+	if before, after, ok := strings.Cut(s.text, ":"); ok {
+		if operator != "" && operator != before {
+			return "", "", false
+		}
+		operator, prefix = before, after
+	}
+	ok = (operator == "" || charge.ValidID(operator)) && (prefix == "" || prefix == "-" || charge.ValidID(prefix))
+	return operator, prefix, ok
+}
+
 // manyIDs is from how many piles on their ids are no longer sorted but looked for in order: there
 // are then so many that a page is soon full.
 const manyIDs = 100_000
 
 func (s *search) byID(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
-	operator, prefix := s.operator, s.text
-	if before, after, ok := strings.Cut(s.text, ":"); ok {
-		if operator != "" && operator != before {
-			return nil, nil
-		}
-		operator, prefix = before, after
+	operator, prefix, ok := s.idPrefix()
+	if !ok {
+		return nil, nil
 	}
-	if operator != "" && !charge.ValidID(operator) || prefix != "" && !charge.ValidID(prefix) {
-		return nil, nil // no pile has such an id
-	}
-	end := prefix + "\x7f" // after every character of an id
+	end := prefix + afterIDs
 	only := *s
 	only.operator = operator
 	var w where
@@ -315,7 +364,7 @@ const stationsAtOnce = 200
 // byStation goes through the stations that match in the order of their townships, and stops at the
 // end of the township in which the page is full.
 func (s *search) byStation(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
-	like := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(s.text) + "%"
+	like := s.like()
 	rest, args := "", []any{max(s.from, s.after.township), s.before, like, like}
 	if s.operator != "" {
 		rest, args = " AND operator = ?", append(args, s.operator)
@@ -415,7 +464,7 @@ func readPile(ctx context.Context, tx *sql.Tx, id charge.PileID) (row PileRow, s
 		c.Key.Pile = id
 		c.Since, c.LastHeard, c.LastUsable = fromMillis(since, time.UTC), fromMillis(lastHeard, time.UTC), fromMillis(lastUsable, time.UTC)
 		row.PowerKW = max(row.PowerKW, power)
-		row.DC = row.DC || equipment == 1 || equipment == 3
+		row.DC = row.DC || isDC(equipment)
 		if at := fromMillis(opened, charge.Zone); row.Opened.IsZero() || at.Before(row.Opened) {
 			row.Opened = at
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -108,7 +109,13 @@ func saveConnectors(ctx context.Context, tx *sql.Tx, seq int64, connectors []cha
 	if err != nil {
 		return err
 	}
-	for i := range connectors {
+	// In the order of the key, so that rows of one page are written together.
+	order := make([]int, len(connectors))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return compareKeys(connectors[a].Key, connectors[b].Key) })
+	for _, i := range order {
 		c := &connectors[i]
 		shown := shownStatus(c)
 		args := []any{

@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,8 +45,14 @@ func (c connectorRow) same(o connectorRow) bool {
 type pileStage struct {
 	rows     []connectorRow
 	stations map[stationKey]stationPlace // of the registry, by the last check
-	changed  []int                       // indexes into rows
-	unmoved  []bool                      // of each changed row: the pile is at its station already
+	changed  []pileChange
+}
+
+// A pileChange is what the check found of one row: whether its pile, its connector, and the pile
+// at this station, are new to the registry.
+type pileChange struct {
+	row                    int
+	newPile, newRow, moved bool
 }
 
 type stationPlace struct {
@@ -76,6 +83,8 @@ func parsePiles(src io.Reader, bad *ImportError) (stage, error) {
 		}
 		st.rows = append(st.rows, c)
 	})
+	// In the order of the key, so that look-ups and writes go through the file once, not all over it.
+	slices.SortFunc(st.rows, func(a, b connectorRow) int { return compareKeys(a.key(), b.key()) })
 	return st, err
 }
 
@@ -107,7 +116,7 @@ func readConnector(rec *record) connectorRow {
 }
 
 func (st *pileStage) check(ctx context.Context, q querier, bad *ImportError) (done Imported, err error) {
-	st.changed, st.unmoved = nil, nil
+	st.changed = nil
 	operators, err := stringSet[charge.OperatorID](ctx, q, "SELECT operator FROM operators")
 	if err != nil {
 		return done, err
@@ -126,47 +135,130 @@ func (st *pileStage) check(ctx context.Context, q querier, bad *ImportError) (do
 	if len(bad.Rows) > 0 {
 		return done, nil
 	}
-	tx, ok := q.(*sql.Tx)
-	if !ok {
-		return done, errors.New("check piles outside a transaction")
+	for from, to := range sameOperator(st.rows) {
+		if err := st.compare(ctx, q, from, to, &done); err != nil {
+			return done, err
+		}
 	}
-	stmt, err := tx.PrepareContext(ctx, `SELECT p.station_id, c.serial, c.replaces, c.equipment_type, c.connector_type,
-			c.power_kw, c.report_s, c.opened, c.closed
-		FROM connectors c JOIN piles p ON p.operator = c.operator AND p.pile = c.pile
-		WHERE c.operator = ? AND c.pile = ? AND c.connector = ?`)
-	if err != nil {
-		return done, err
+	return done, nil
+}
+
+// sameOperator gives the ranges of rows, which are sorted, that belong to one operator.
+func sameOperator(rows []connectorRow) iter.Seq2[int, int] {
+	return func(yield func(int, int) bool) {
+		for from := 0; from < len(rows); {
+			to := from + 1
+			for to < len(rows) && rows[to].Pile.Operator == rows[from].Pile.Operator {
+				to++
+			}
+			if !yield(from, to) {
+				return
+			}
+			from = to
+		}
 	}
-	defer func() { err = errors.Join(err, stmt.Close()) }()
-	for i := range st.rows {
-		c := &st.rows[i]
-		before := connectorRow{Connector: charge.Connector{Pile: c.Pile, ID: c.ID, Station: c.Station}}
+}
+
+// scanFrom is from how many rows of an operator on its connectors are read in one go and merged with
+// the file's: reading one that is not in the file costs a tenth of looking one up that is.
+const scanFrom = 2000
+
+// compare sorts one operator's rows into new, changed and unchanged ones.
+func (st *pileStage) compare(ctx context.Context, q querier, from, to int, done *Imported) error {
+	next := from
+	var group []presentRow // the registry's connectors of one pile
+	// pass notes the file's rows up to the group's pile, and those of the group's pile against it.
+	pass := func() {
+		for ; next < to && st.rows[next].Pile.Equipment < group[0].Pile.Equipment; next++ {
+			st.note(next, nil, done)
+		}
+		for ; next < to && st.rows[next].Pile == group[0].Pile; next++ {
+			st.note(next, group, done)
+		}
+		group = group[:0]
+	}
+	visit := func(row presentRow) error {
+		if len(group) > 0 && group[0].Pile != row.Pile {
+			pass()
+		}
+		group = append(group, row)
+		return nil
+	}
+	operator := string(st.rows[from].Pile.Operator)
+	if to-from >= scanFrom {
+		first, last := st.rows[from].Pile.Equipment, st.rows[to-1].Pile.Equipment
+		if err := readPresent(ctx, q, visit, operator, first, last); err != nil {
+			return err
+		}
+	} else {
+		for i := from; i < to; i++ {
+			if pile := st.rows[i].Pile; i == from || pile != st.rows[i-1].Pile {
+				if err := readPresent(ctx, q, visit, operator, pile.Equipment, pile.Equipment); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if len(group) > 0 {
+		pass()
+	}
+	for ; next < to; next++ {
+		st.note(next, nil, done)
+	}
+	return nil
+}
+
+// note compares one row of the file with what the registry has of its pile.
+func (st *pileStage) note(i int, present []presentRow, done *Imported) {
+	c := &st.rows[i]
+	change := pileChange{row: i, newPile: len(present) == 0}
+	if !change.newPile {
+		change.moved = present[0].at != st.stations[stationKey{c.Pile.Operator, c.Station}].id
+	}
+	before := slices.IndexFunc(present, func(p presentRow) bool { return p.ID == c.ID })
+	switch {
+	case before < 0:
+		change.newRow = true
+		done.Added++
+	case !change.moved && present[before].same(*c):
+		done.Unchanged++
+		return
+	default:
+		done.Updated++
+	}
+	st.changed = append(st.changed, change)
+}
+
+// A presentRow is a connector of the registry and the id of its station there.
+type presentRow struct {
+	connectorRow
+	at int64
+}
+
+// readPresent reads an operator's connectors from one pile to another, sorted.
+func readPresent(ctx context.Context, q querier, fn func(presentRow) error, operator, first, last string) error {
+	err := each(ctx, q, func(rows *sql.Rows) error {
 		var (
-			at             int64
+			row            presentRow
 			report         int64
 			opened, closed sql.NullInt64
 		)
-		err := stmt.QueryRowContext(ctx, string(c.Pile.Operator), c.Pile.Equipment, string(c.ID)).Scan(&at, &before.Serial,
-			&before.replaces, &before.EquipmentType, &before.ConnectorType, &before.PowerKW, &report, &opened, &closed)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return done, fmt.Errorf("look up connector %s: %w", c.key(), err)
+		row.Pile.Operator = charge.OperatorID(operator)
+		if err := rows.Scan(&row.Pile.Equipment, &row.ID, &row.at, &row.Station, &row.Serial, &row.replaces, &row.EquipmentType,
+			&row.ConnectorType, &row.PowerKW, &report, &opened, &closed); err != nil {
+			return err
 		}
-		if err != nil {
-			done.Added++
-			st.changed, st.unmoved = append(st.changed, i), append(st.unmoved, false)
-			continue
-		}
-		before.ReportEvery = time.Duration(report) * time.Second
-		before.Opened, before.Closed = fromMillis(opened, charge.Zone), fromMillis(closed, charge.Zone)
-		unmoved := at == st.stations[stationKey{c.Pile.Operator, c.Station}].id
-		if unmoved && before.same(*c) {
-			done.Unchanged++
-			continue
-		}
-		done.Updated++
-		st.changed, st.unmoved = append(st.changed, i), append(st.unmoved, unmoved)
+		row.ReportEvery = time.Duration(report) * time.Second
+		row.Opened, row.Closed = fromMillis(opened, charge.Zone), fromMillis(closed, charge.Zone)
+		return fn(row)
+	}, `SELECT c.pile, c.connector, p.station_id, s.station, c.serial, c.replaces, c.equipment_type, c.connector_type, c.power_kw,
+			c.report_s, c.opened, c.closed
+		FROM connectors c CROSS JOIN piles p ON p.operator = c.operator AND p.pile = c.pile CROSS JOIN stations s ON s.id = p.station_id
+		WHERE c.operator = ? AND c.pile >= ? AND c.pile <= ? ORDER BY c.operator, c.pile, c.connector`, operator, first, last)
+	if err != nil {
+		return fmt.Errorf("read connectors of %s: %w", operator, err)
 	}
-	return done, nil
+	return nil
 }
 
 func readPlaces(ctx context.Context, q querier) (map[stationKey]stationPlace, error) {
@@ -186,52 +278,99 @@ func readPlaces(ctx context.Context, q querier) (map[stationKey]stationPlace, er
 	return places, nil
 }
 
+// pileWriter holds the statements of an apply: plain inserts and updates, since the check has told
+// which; an upsert takes half as long again, for what SQLite keeps to undo it.
+type pileWriter struct {
+	addPile, putPile, addConnector, putConnector, addState, moveStates *sql.Stmt
+
+	rev int64
+}
+
 func (st *pileStage) apply(ctx context.Context, tx *sql.Tx, rev int64) error {
-	var putPile, putConnector, putState, moveStates *sql.Stmt
+	w := pileWriter{rev: rev}
 	if err := prepareAll(ctx, tx, map[string]**sql.Stmt{
-		`INSERT INTO piles (operator, pile, station_id, township, rev) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (operator, pile) DO UPDATE SET station_id = excluded.station_id, township = excluded.township,
-			rev = excluded.rev`: &putPile,
-		`INSERT INTO connectors (operator, pile, connector, serial, replaces, equipment_type, connector_type, power_kw,
-			report_s, opened, closed, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (operator, pile, connector) DO UPDATE SET serial = excluded.serial, replaces = excluded.replaces,
-			equipment_type = excluded.equipment_type, connector_type = excluded.connector_type,
-			power_kw = excluded.power_kw, report_s = excluded.report_s, opened = excluded.opened,
-			closed = excluded.closed, rev = excluded.rev`: &putConnector,
+		`INSERT INTO piles (operator, pile, station_id, township, opened, closed, typed, dc, rev)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`: &w.addPile,
+		`UPDATE piles SET station_id = ?3, township = ?4, rev = ?5, (opened, closed, typed, dc) =
+			(SELECT min(c.opened), CASE WHEN count(c.closed) = count(*) THEN max(c.closed) END,
+				max(c.equipment_type <> 0), max(c.equipment_type IN (1, 3))
+			FROM connectors c WHERE c.operator = ?1 AND c.pile = ?2)
+		WHERE operator = ?1 AND pile = ?2`: &w.putPile,
+		"UPDATE connector_state SET township = ?1 WHERE operator = ?2 AND pile = ?3 AND township <> ?1": &w.moveStates,
+		`INSERT INTO connectors (serial, replaces, equipment_type, connector_type, power_kw, report_s, opened, closed, rev,
+			operator, pile, connector) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`: &w.addConnector,
+		`UPDATE connectors SET serial = ?, replaces = ?, equipment_type = ?, connector_type = ?, power_kw = ?, report_s = ?,
+			opened = ?, closed = ?, rev = ? WHERE operator = ? AND pile = ? AND connector = ?`: &w.putConnector,
 		`INSERT INTO connector_state (operator, pile, connector, township, shown, told, status, fault, silent, log_seq)
-		VALUES (?, ?, ?, ?, ?, 0, 0, '', 0, 0) ON CONFLICT DO NOTHING`: &putState,
-		`UPDATE connector_state SET township = ?1 WHERE operator = ?2 AND pile = ?3 AND township <> ?1`: &moveStates,
+		VALUES (?, ?, ?, ?, ?, 0, 0, '', 0, 0)`: &w.addState,
 	}); err != nil {
 		return err
 	}
-	var last charge.PileID
-	for i, at := range st.changed {
-		c := &st.rows[at]
-		operator, pile, connector := string(c.Pile.Operator), c.Pile.Equipment, string(c.ID)
-		place := st.stations[stationKey{c.Pile.Operator, c.Station}]
-		if c.Pile != last {
-			if _, err := putPile.ExecContext(ctx, operator, pile, place.id, string(place.township), rev); err != nil {
-				return fmt.Errorf("write pile %s: %w", c.Pile, err)
-			}
-			last = c.Pile
+	for rest := st.changed; len(rest) > 0; {
+		pile, n := st.rows[rest[0].row].Pile, 1
+		for n < len(rest) && st.rows[rest[n].row].Pile == pile {
+			n++
 		}
-		_, err := putConnector.ExecContext(ctx, operator, pile, connector, c.Serial, c.replaces, c.EquipmentType,
-			c.ConnectorType, c.PowerKW, int64(c.ReportEvery/time.Second), millis(c.Opened), millis(c.Closed), rev)
-		if err != nil {
-			return fmt.Errorf("write connector %s: %w", c.key(), err)
+		if err := st.applyPile(ctx, &w, rest[:n]); err != nil {
+			return fmt.Errorf("write pile %s: %w", pile, err)
 		}
-		if st.unmoved[i] {
-			continue
-		}
-		if _, err := putState.ExecContext(ctx, operator, pile, connector, string(place.township), shownUnseen); err != nil {
-			return fmt.Errorf("write state of connector %s: %w", c.key(), err)
-		}
-		if _, err := moveStates.ExecContext(ctx, string(place.township), operator, pile); err != nil {
-			return fmt.Errorf("move connector %s: %w", c.key(), err)
-		}
+		rest = rest[n:]
 	}
 	return nil
 }
+
+// applyPile writes the changes of one pile.
+func (st *pileStage) applyPile(ctx context.Context, w *pileWriter, changes []pileChange) error {
+	first := &st.rows[changes[0].row]
+	operator, pile := string(first.Pile.Operator), first.Pile.Equipment
+	place := st.stations[stationKey{first.Pile.Operator, first.Station}]
+	var typed, dc, open bool
+	opened, closed := first.Opened, first.Closed
+	for _, change := range changes {
+		c := &st.rows[change.row]
+		put := w.putConnector
+		if change.newRow {
+			put = w.addConnector
+		}
+		_, err := put.ExecContext(ctx, c.Serial, c.replaces, c.EquipmentType, c.ConnectorType, c.PowerKW,
+			int64(c.ReportEvery/time.Second), millis(c.Opened), millis(c.Closed), w.rev, operator, pile, string(c.ID))
+		if err != nil {
+			return fmt.Errorf("write connector %s: %w", c.ID, err)
+		}
+		if change.newRow {
+			if _, err := w.addState.ExecContext(ctx, operator, pile, string(c.ID), string(place.township), shownUnseen); err != nil {
+				return fmt.Errorf("write state of connector %s: %w", c.ID, err)
+			}
+		}
+		typed = typed || c.EquipmentType != 0
+		dc = dc || isDC(c.EquipmentType)
+		open = open || c.Closed.IsZero()
+		if c.Opened.Before(opened) {
+			opened = c.Opened
+		}
+		if c.Closed.After(closed) {
+			closed = c.Closed
+		}
+	}
+	if changes[0].newPile { // all its connectors are here
+		if open {
+			closed = time.Time{}
+		}
+		_, err := w.addPile.ExecContext(ctx, operator, pile, place.id, string(place.township), millis(opened), millis(closed), typed, dc, w.rev)
+		return err
+	}
+	if _, err := w.putPile.ExecContext(ctx, operator, pile, place.id, string(place.township), w.rev); err != nil {
+		return err
+	}
+	if changes[0].moved {
+		_, err := w.moveStates.ExecContext(ctx, string(place.township), operator, pile)
+		return err
+	}
+	return nil
+}
+
+// isDC goes by T/CEC 102's EquipmentType: DC, or AC and DC in one.
+func isDC(equipmentType int) bool { return equipmentType == 1 || equipmentType == 3 }
 
 func exportPiles(ctx context.Context, q querier, row func(...string) error) error {
 	return each(ctx, q, func(rows *sql.Rows) error {

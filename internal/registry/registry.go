@@ -75,10 +75,10 @@ func Open(ctx context.Context, path string, log *slog.Logger) (*Registry, error)
 	}
 
 	r := &Registry{log: log, now: time.Now}
-	if r.write, err = openSQLite(abs, "_txlock=immediate"); err != nil {
+	if r.write, err = openSQLite(abs, "_txlock=immediate&_pragma=cache_size(-64000)&_pragma=temp_store(2)"); err != nil {
 		return nil, err
 	}
-	if r.read, err = openSQLite(abs, "_pragma=query_only(1)"); err != nil {
+	if r.read, err = openSQLite(abs, "_pragma=query_only(1)&_pragma=cache_size(-16000)"); err != nil {
 		return nil, errors.Join(err, r.write.Close())
 	}
 	r.write.SetMaxOpenConns(1)
@@ -92,7 +92,7 @@ func Open(ctx context.Context, path string, log *slog.Logger) (*Registry, error)
 
 func openSQLite(abs, extra string) (*sql.DB, error) {
 	file := url.URL{Scheme: "file", OmitHost: true, Path: abs, RawQuery: fmt.Sprintf(
-		"_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=cache_size(-16000)&%s",
+		"_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&%s",
 		busyTimeout.Milliseconds(), extra)}
 	db, err := sql.Open("sqlite", file.String())
 	if err != nil {

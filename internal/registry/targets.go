@@ -170,12 +170,10 @@ func countPiles(ctx context.Context, q querier, now time.Time) (map[string]float
 			}
 		}
 		return nil
-	}, `WITH pile AS (
-			SELECT c.operator, c.pile, max(c.equipment_type <> 0) AS typed, max(c.equipment_type IN (1, 3)) AS dc
-			FROM connectors c WHERE c.opened <= ?1 AND (c.closed IS NULL OR c.closed > ?1) GROUP BY c.operator, c.pile)
-		SELECT s.kind, s.area, count(*), sum(pile.typed), sum(pile.dc)
-		FROM pile JOIN piles p ON p.operator = pile.operator AND p.pile = pile.pile JOIN stations s ON s.id = p.station_id
-		WHERE s.opened <= ?1 AND (s.closed IS NULL OR s.closed > ?1) GROUP BY s.kind, s.area`, now.UnixMilli())
+	}, `SELECT s.kind, s.area, count(*), sum(p.typed), sum(p.dc)
+		FROM stations s CROSS JOIN piles p INDEXED BY piles_station ON p.station_id = s.id
+		WHERE s.opened <= ?1 AND (s.closed IS NULL OR s.closed > ?1) AND p.opened <= ?1 AND (p.closed IS NULL OR p.closed > ?1)
+		GROUP BY s.kind, s.area`, now.UnixMilli())
 	if err != nil {
 		return nil, err
 	}

@@ -76,11 +76,15 @@ CREATE TABLE piles (
     pile       TEXT NOT NULL,
     station_id INTEGER NOT NULL REFERENCES stations (id),
     township   TEXT NOT NULL,
+    opened     INTEGER NOT NULL, -- the first of its connectors
+    closed     INTEGER,          -- the last of its connectors, NULL while one is open
+    typed      INTEGER NOT NULL, -- of one connector at least the equipment type is known
+    dc         INTEGER NOT NULL, -- and it is DC (1) or AC/DC (3)
     rev        INTEGER NOT NULL, -- the newest of the pile and its connectors
     PRIMARY KEY (operator, pile)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX piles_rev ON piles (rev);
-CREATE INDEX piles_station ON piles (station_id);
+CREATE INDEX piles_station ON piles (station_id, opened, closed, typed, dc); -- covers the count of piles in service
 CREATE INDEX piles_place ON piles (township, operator, pile);
 CREATE INDEX piles_operator ON piles (operator, township, pile);
 CREATE INDEX piles_pile ON piles (pile, township, operator);
