@@ -135,9 +135,9 @@ const (
 // meterEpoch is when the fleet's meters began to turn.
 var meterEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// newBehaviour makes the state of all piles. At most own of them connect by themselves; the first
-// messages of the fleet are spread over the given time.
-func newBehaviour(fleet *Fleet, cfg *Config, start time.Time) *behaviour {
+// newBehaviour makes the state of all piles. The first messages of the fleet are spread evenly over
+// the given time, so that its start is no storm.
+func newBehaviour(fleet *Fleet, cfg *Config, start time.Time, spread time.Duration) *behaviour {
 	b := &behaviour{
 		fleet: fleet, start: start.UTC().Truncate(time.Millisecond),
 		heartbeatEvery: cfg.HeartbeatEvery, telemetryEvery: cfg.ReportEvery,
@@ -151,7 +151,6 @@ func newBehaviour(fleet *Fleet, cfg *Config, start time.Time) *behaviour {
 		}
 	}
 	b.guns = make([]gunState, guns)
-	spread := spreadOf(len(fleet.Piles), min(cfg.Connections, able))
 	gun, seen, own := 0, 0, 0
 	for i := range b.piles {
 		p := &b.piles[i]
@@ -167,7 +166,7 @@ func newBehaviour(fleet *Fleet, cfg *Config, start time.Time) *behaviour {
 		}
 		p.heartbeat, p.link = never, never
 		if fleet.Piles[i].Condition != FailedSilent {
-			p.link = p.between(500*time.Millisecond, spread)
+			p.link = p.between(spread/36, spread)
 		}
 		for g := range b.gunsOf(i) {
 			b.newGun(i, &b.gunsOf(i)[g])
@@ -179,8 +178,7 @@ func newBehaviour(fleet *Fleet, cfg *Config, start time.Time) *behaviour {
 // connects tells whether the pile can open a connection: one that is told offline has none.
 func (p *Pile) connects() bool { return p.Condition == Working || p.Condition == FailedFault }
 
-// spreadOf is the time over which the first messages of a fleet are spread, so that its start is no
-// storm: at most 2,000 piles and 200 connections a second.
+// spreadOf is the spread that gives at most 2,000 piles and 200 connections a second.
 func spreadOf(piles, connections int) time.Duration {
 	return max(18*time.Second, time.Duration(piles)*time.Second/2000, time.Duration(connections)*time.Second/200)
 }

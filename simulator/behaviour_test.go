@@ -18,7 +18,7 @@ var storyStart = time.Date(2026, 10, 1, 8, 0, 0, 0, charge.Zone)
 // play lets every keep-th pile of the fleet live for a while, in the order that workers would step
 // them: each looks at its own piles now and then.
 func play(fleet *Fleet, cfg *Config, length time.Duration, workers, keep int, hear func(*message)) {
-	b := newBehaviour(fleet, cfg, storyStart)
+	b := newBehaviour(fleet, cfg, storyStart, 18*time.Second)
 	v := b.voice(hear)
 	for w := range workers {
 		looks := 3 + w
@@ -155,7 +155,7 @@ func TestConnectorsArePlausible(t *testing.T) {
 		pile := rapid.Custom(func(t *rapid.T) int { // spread evenly, where IntRange prefers the first few
 			return int(rapid.Uint64().Draw(t, "draw") * 0x9e3779b97f4a7c15 % uint64(len(fleet.Piles)))
 		}).Draw(t, "pile")
-		b := newBehaviour(&fleet, cfg, storyStart)
+		b := newBehaviour(&fleet, cfg, storyStart, 18*time.Second)
 		guns := make(map[charge.ConnectorID]*history)
 		up := false
 		v := b.voice(func(m *message) {
@@ -375,7 +375,7 @@ func TestMetersDoNotRunBackOverARestart(t *testing.T) {
 			last[charge.ConnectorKey{Pile: m.reading.Pile, Connector: m.reading.Connector}] = m.reading.MeterKWh
 		}
 	})
-	b := newBehaviour(fleet, cfg, storyStart.Add(3*time.Hour+time.Second))
+	b := newBehaviour(fleet, cfg, storyStart.Add(3*time.Hour+time.Second), 18*time.Second)
 	v := b.voice(func(m *message) {
 		k := charge.ConnectorKey{Pile: m.reading.Pile, Connector: m.reading.Connector}
 		if m.reading.Tells(charge.HasMeter) && m.reading.MeterKWh < last[k] {

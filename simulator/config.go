@@ -40,18 +40,21 @@ func (c *Config) Validate() error {
 }
 
 // parseBroker refuses what the simulator cannot dial.
-func parseBroker(broker string) (*url.URL, error) {
+func parseBroker(broker string) (*dialer, error) {
 	u, err := url.Parse(broker)
 	if err != nil {
 		return nil, fmt.Errorf("--broker: %w", err)
 	}
+	d := &dialer{url: u}
 	switch u.Scheme {
-	case "tcp", "mqtt", "tls", "ssl", "mqtts":
+	case "tcp", "mqtt":
+	case "tls", "ssl", "mqtts":
+		d.tls = true
 	default:
 		return nil, fmt.Errorf("--broker %s: want tcp://HOST:PORT or tls://HOST:PORT", u.Redacted())
 	}
 	if u.Port() == "" {
 		return nil, fmt.Errorf("--broker %s: the port is missing", u.Redacted())
 	}
-	return u, nil
+	return d, nil
 }
