@@ -65,7 +65,7 @@ func TestSameSeedSameMessagesWhateverTheWorkers(t *testing.T) {
 func TestEveryMessageIsTakenByTheGatewaysDecoder(t *testing.T) {
 	fleet := generate(t, 2000, 1)
 	seen := make(map[charge.Kind]int)
-	play(fleet, Defaults(), 6*time.Hour, 1, 3, func(m *message) {
+	play(fleet, Defaults(), 6*time.Hour, 1, 20, func(m *message) {
 		if m.action != say {
 			return
 		}
@@ -117,7 +117,7 @@ func TestEveryWorkingPileIsFirstHeardUsableSoon(t *testing.T) {
 
 func TestLongFailedPilesStaySo(t *testing.T) {
 	fleet := generate(t, 2000, 2)
-	play(fleet, Defaults(), 12*time.Hour, 1, 1, func(m *message) {
+	play(fleet, Defaults(), 12*time.Hour, 1, 2, func(m *message) {
 		r := &m.reading
 		switch fleet.Piles[m.pile].Condition {
 		case FailedSilent:
@@ -277,12 +277,12 @@ func TestSessionsAreOfTheSizeOfPublicOnes_assumed(t *testing.T) {
 	inUse := 0.0
 	const days = 2
 	public := 0
-	for i := range fleet.Piles {
+	for i := 0; i < len(fleet.Piles); i += 3 {
 		if s := fleet.Stations[fleet.Piles[i].Station]; s.Kind == charge.Public && s.Area == "urban" && fleet.Piles[i].DC {
 			public++
 		}
 	}
-	play(fleet, Defaults(), days*24*time.Hour, 1, 1, func(m *message) {
+	play(fleet, Defaults(), days*24*time.Hour, 1, 3, func(m *message) {
 		p := &fleet.Piles[m.pile]
 		s := &fleet.Stations[p.Station]
 		if m.reading.Kind != charge.KindOrder || s.Kind != charge.Public || !p.DC {
@@ -316,7 +316,7 @@ func TestFaultsComeAfterUseAndAreRepaired(t *testing.T) {
 	}
 	now := make(map[key]charge.Status)
 	faults, repairs := 0, 0
-	play(fleet, Defaults(), 24*time.Hour, 1, 1, func(m *message) {
+	play(fleet, Defaults(), 24*time.Hour, 1, 3, func(m *message) {
 		if m.reading.Kind != charge.KindStatus || fleet.Piles[m.pile].Condition != Working {
 			return
 		}
@@ -332,8 +332,8 @@ func TestFaultsComeAfterUseAndAreRepaired(t *testing.T) {
 		}
 		now[k] = m.reading.Status
 	})
-	if faults < 200 || repairs < faults/2 {
-		t.Errorf("%d faults and %d repairs in a day, want hundreds, most of them repaired", faults, repairs)
+	if faults < 100 || repairs < faults/2 {
+		t.Errorf("%d faults and %d repairs in a day, want more, most of them repaired", faults, repairs)
 	}
 }
 
@@ -344,7 +344,7 @@ func TestConnectionsAreBoundedAndComeBack(t *testing.T) {
 		cfg.Connections = want
 		up := make(map[int]int)
 		drops, returns := 0, 0
-		play(fleet, cfg, 12*time.Hour, 1, 1, func(m *message) {
+		play(fleet, cfg, 6*time.Hour, 1, 1, func(m *message) {
 			switch m.action {
 			case connect:
 				if up[m.pile]++; up[m.pile] > 1 {
@@ -359,7 +359,7 @@ func TestConnectionsAreBoundedAndComeBack(t *testing.T) {
 			t.Errorf("Connections %d: %d piles connect", want, len(up))
 		}
 		if want == 200 && (drops < 100 || returns < drops-5) {
-			t.Errorf("%d connections dropped in 12 h and %d came back", drops, returns)
+			t.Errorf("%d connections dropped in 6 h and %d came back", drops, returns)
 		}
 	}
 }

@@ -15,7 +15,7 @@ func TestRegistryTakesTheFleet(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer reg.Close()
-	fleet := generate(t, 3000, 1)
+	fleet := generate(t, 2000, 1)
 	connectors := 0
 	for _, p := range fleet.Piles {
 		connectors += int(p.Connectors)
