@@ -56,8 +56,12 @@ func (e *ImportError) add(line int, column, format string, args ...any) {
 	e.Rows = append(e.Rows, RowError{Line: line, Column: column, Reason: fmt.Sprintf(format, args...)})
 }
 
-func (e *ImportError) sort() {
-	slices.SortStableFunc(e.Rows, func(a, b RowError) int { return cmp.Compare(a.Line, b.Line) })
+// sort puts the errors in the order of lines and, within one, of the columns.
+func (e *ImportError) sort(cols []column) {
+	at := func(name string) int { return slices.IndexFunc(cols, func(c column) bool { return c.name == name }) }
+	slices.SortStableFunc(e.Rows, func(a, b RowError) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(at(a.Column), at(b.Column)))
+	})
 }
 
 // A column of a file; the order is that of the export.

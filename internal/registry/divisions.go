@@ -121,7 +121,7 @@ func (st *divisionStage) add(rec *record, seen map[charge.DivisionCode]int) {
 		}
 	}
 	firstLine(seen, rec, "code", code, string(code))
-	if !rec.wrong {
+	if _, ok := st.rows[code]; !ok { // a row with an error, too: others may have it as their parent
 		st.rows[code] = divisionRow{Division: d, line: rec.line}
 	}
 }

@@ -89,7 +89,7 @@ func (r *Registry) take(ctx context.Context, t Table, st stage, bad *ImportError
 			return Imported{}, fmt.Errorf("check %s against registry: %w", t, err)
 		}
 		if len(bad.Rows) > 0 {
-			bad.sort()
+			bad.sort(columnsOfTable(t))
 			return Imported{}, bad
 		}
 		if done.Added+done.Updated+done.Removed == 0 {
@@ -117,28 +117,39 @@ func (r *Registry) take(ctx context.Context, t Table, st stage, bad *ImportError
 	}
 }
 
-// Export writes a table as the CSV that Import reads, sorted by its key. Points are WGS84.
-func (r *Registry) Export(ctx context.Context, t Table, dst io.Writer) error {
-	var (
-		cols []column
-		rows func(context.Context, querier, func(...string) error) error
-	)
+func columnsOfTable(t Table) []column {
 	switch t {
 	case Divisions:
-		cols, rows = divisionColumns, exportDivisions
+		return divisionColumns
 	case Operators:
-		cols, rows = operatorColumns, exportOperators
+		return operatorColumns
 	case Stations:
-		cols, rows = stationColumns, exportStations
+		return stationColumns
 	case Piles:
-		cols, rows = pileColumns, exportPiles
+		return pileColumns
+	}
+	return nil
+}
+
+// Export writes a table as the CSV that Import reads, sorted by its key. Points are WGS84.
+func (r *Registry) Export(ctx context.Context, t Table, dst io.Writer) error {
+	var rows func(context.Context, querier, func(...string) error) error
+	switch t {
+	case Divisions:
+		rows = exportDivisions
+	case Operators:
+		rows = exportOperators
+	case Stations:
+		rows = exportStations
+	case Piles:
+		rows = exportPiles
 	default:
 		return fmt.Errorf("export %q: %w", t, ErrUnknownTable)
 	}
 	out := csv.NewWriter(dst)
-	header := make([]string, len(cols))
-	for i, c := range cols {
-		header[i] = c.name
+	var header []string
+	for _, c := range columnsOfTable(t) {
+		header = append(header, c.name)
 	}
 	if err := out.Write(header); err != nil {
 		return fmt.Errorf("export %s: %w", t, err)
@@ -156,11 +167,11 @@ func (r *Registry) Export(ctx context.Context, t Table, dst io.Writer) error {
 	return nil
 }
 
-// A statement list prepares what an apply needs and closes it together.
+// prepareAll prepares statements by their text; they are closed with the transaction.
 func prepareAll(ctx context.Context, tx *sql.Tx, into map[string]**sql.Stmt) error {
 	for query, stmt := range into {
 		var err error
-		if *stmt, err = tx.PrepareContext(ctx, query); err != nil { // closed with its transaction
+		if *stmt, err = tx.PrepareContext(ctx, query); err != nil {
 			return fmt.Errorf("prepare: %w", err)
 		}
 	}

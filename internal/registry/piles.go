@@ -73,13 +73,10 @@ func parsePiles(src io.Reader, bad *ImportError) (stage, error) {
 		if c.Pile.Operator != "" && c.Pile.Equipment != "" && c.ID != "" {
 			firstLine(seen, rec, "connector", c.key(), "connector "+c.key().String())
 		}
-		if c.Pile.Operator == "" || c.Station == "" {
-			return
-		}
-		if at, ok := places[c.Pile]; ok && at.station != c.Station {
-			rec.fail("station", "%s, where line %d has the same pile at %s", c.Station, at.line, at.station)
-		} else if !ok {
+		if at, ok := places[c.Pile]; !ok && c.Pile.Equipment != "" {
 			places[c.Pile] = atStation{c.Station, rec.line}
+		} else if ok && at.station != c.Station && at.station != "" && c.Station != "" {
+			rec.fail("station", "%s, where line %d has the same pile at %s", c.Station, at.line, at.station)
 		}
 		st.rows = append(st.rows, c)
 	})
@@ -126,9 +123,14 @@ func (st *pileStage) check(ctx context.Context, q querier, bad *ImportError) (do
 	}
 	for i := range st.rows {
 		c := &st.rows[i]
+		if c.Pile.Operator == "" {
+			continue // reported
+		}
 		if !operators[c.Pile.Operator] {
 			bad.add(c.line, "operator", "unknown operator %s", c.Pile.Operator)
-		} else if _, ok := st.stations[stationKey{c.Pile.Operator, c.Station}]; !ok {
+			continue
+		}
+		if _, ok := st.stations[stationKey{c.Pile.Operator, c.Station}]; !ok && c.Station != "" {
 			bad.add(c.line, "station", "unknown station %s of %s", c.Station, c.Pile.Operator)
 		}
 	}

@@ -39,6 +39,12 @@ const (
 	// province is the longest.
 	busyTimeout = time.Minute
 	readers     = 4
+
+	// The writer's: begin every transaction with the lock; keep what a statement may have to undo in
+	// memory, not in a file; write pages that change again and again (health's) back every 32 MB,
+	// not every 4; and cut the -wal back to 64 MB after an import that needed more.
+	writerPragmas = "_txlock=immediate&_pragma=cache_size(-64000)&_pragma=temp_store(MEMORY)" +
+		"&_pragma=wal_autocheckpoint(8000)&_pragma=journal_size_limit(67108864)"
 )
 
 // A Registry is an open registry file. It is safe for concurrent use, and several processes may
@@ -75,7 +81,7 @@ func Open(ctx context.Context, path string, log *slog.Logger) (*Registry, error)
 	}
 
 	r := &Registry{log: log, now: time.Now}
-	if r.write, err = openSQLite(abs, "_txlock=immediate&_pragma=cache_size(-64000)&_pragma=temp_store(2)"); err != nil {
+	if r.write, err = openSQLite(abs, writerPragmas); err != nil {
 		return nil, err
 	}
 	if r.read, err = openSQLite(abs, "_pragma=query_only(1)&_pragma=cache_size(-16000)"); err != nil {

@@ -52,9 +52,7 @@ func parseStations(src io.Reader, bad *ImportError) (stage, error) {
 		if s.Operator != "" && s.ID != "" {
 			firstLine(seen, rec, "station", s.key(), fmt.Sprintf("station %s of %s", s.ID, s.Operator))
 		}
-		if s.Operator != "" && s.Township != "" { // its references are checked even if other fields are wrong
-			st.rows = append(st.rows, s)
-		}
+		st.rows = append(st.rows, s) // its references are checked even where another field is wrong
 	})
 	return st, err
 }
@@ -123,10 +121,10 @@ func (st *stationStage) check(ctx context.Context, q querier, bad *ImportError) 
 		return done, err
 	}
 	for _, s := range st.rows {
-		if !operators[s.Operator] {
+		if s.Operator != "" && !operators[s.Operator] {
 			bad.add(s.line, "operator", "unknown operator %s", s.Operator)
 		}
-		if !townships[s.Township] {
+		if s.Township != "" && !townships[s.Township] {
 			bad.add(s.line, "township", "unknown township %s", s.Township)
 		}
 	}

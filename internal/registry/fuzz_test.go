@@ -1,0 +1,56 @@
+package registry
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+)
+
+// Whatever the file, an import ends, takes all of it or nothing, and names a line for every error;
+// and what it takes comes out again as it is.
+func fuzzImport(f *testing.F, table Table, seeds ...string) {
+	for _, seed := range seeds {
+		f.Add([]byte(seed))
+	}
+	f.Add([]byte("\xef\xbb\xbf\"\n"))
+	f.Add([]byte("a,\"b\r\nc\",\n\"\"\"\"\n\x00"))
+	r := withPiles(f)
+	f.Fuzz(func(t *testing.T, file []byte) {
+		before := export(t, r, table)
+		done, err := r.Import(t.Context(), table, bytes.NewReader(file))
+		after := export(t, r, table)
+		var bad *ImportError
+		switch {
+		case errors.As(err, &bad):
+			for _, row := range bad.Rows {
+				if row.Line < 1 || row.Reason == "" {
+					t.Errorf("error without line or reason: %+v", row)
+				}
+			}
+			if len(bad.Rows) == 0 || after != before {
+				t.Errorf("a refused file: %d errors, registry changed %v", len(bad.Rows), after != before)
+			}
+		case err != nil:
+			t.Fatal(err)
+		default:
+			if done.Added+done.Updated+done.Removed == 0 && after != before {
+				t.Errorf("nothing was imported, and the registry has changed")
+			}
+			if again := take(t, r, table, after); again.Added+again.Updated+again.Removed != 0 {
+				t.Errorf("import of the export: got %+v, want all unchanged", again)
+			}
+		}
+	})
+}
+
+func FuzzImportDivisions(f *testing.F) {
+	fuzzImport(f, Divisions, "code,name,level,parent_code,kind,as_of\n371721101,庄寨镇,township,371721,town,2023-06-30\n", "code,name\n371721150,x\n")
+}
+
+func FuzzImportOperators(f *testing.F) { fuzzImport(f, Operators, someOperators) }
+
+func FuzzImportStations(f *testing.F) {
+	fuzzImport(f, Stations, someStations, "operator,station,township,kind,opened,lng,lat,crs\nMA3CLQP01,G,371721101,public,2023-01-01T00:00:00.5Z,116.4,39.9,gcj02\n")
+}
+
+func FuzzImportPiles(f *testing.F) { fuzzImport(f, Piles, somePiles) }
