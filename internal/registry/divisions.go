@@ -61,16 +61,21 @@ func readAsOf(ctx context.Context, q querier) (asOf string, err error) {
 // correct the present list.
 func (r *Registry) ImportDivisions(ctx context.Context, src io.Reader, asOf time.Time) (Imported, error) {
 	bad := &ImportError{Table: Divisions}
+	st, err := parseDivisions(src, asOf, bad)
+	if err != nil {
+		return Imported{}, err
+	}
+	return r.take(ctx, Divisions, st, bad)
+}
+
+func parseDivisions(src io.Reader, asOf time.Time, bad *ImportError) (stage, error) {
 	st := &divisionStage{rows: make(map[charge.DivisionCode]divisionRow)}
 	if !asOf.IsZero() {
 		st.asOf = asOf.In(charge.Zone).Format(time.DateOnly)
 	}
 	seen := make(map[charge.DivisionCode]int)
 	err := readCSV(src, divisionColumns, bad, func(rec *record) { st.add(rec, seen) })
-	if err != nil {
-		return Imported{}, err
-	}
-	return r.take(ctx, Divisions, st, bad)
+	return st, err
 }
 
 type divisionRow struct {

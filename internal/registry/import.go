@@ -44,27 +44,27 @@ type stage interface {
 // written, in one transaction. Rows that are in the registry and not in the file stay as they are,
 // and unchanged rows keep their rev.
 func (r *Registry) Import(ctx context.Context, t Table, src io.Reader) (Imported, error) {
-	var (
-		bad = &ImportError{Table: t}
-		st  stage
-		err error
-	)
-	switch t {
-	case Divisions:
-		return r.ImportDivisions(ctx, src, time.Time{})
-	case Operators:
-		st, err = parseOperators(src, bad)
-	case Stations:
-		st, err = parseStations(src, bad)
-	case Piles:
-		st, err = parsePiles(src, bad)
-	default:
-		return Imported{}, fmt.Errorf("import %q: %w", t, ErrUnknownTable)
-	}
+	bad := &ImportError{Table: t}
+	st, err := parse(t, src, bad)
 	if err != nil {
 		return Imported{}, err
 	}
 	return r.take(ctx, t, st, bad)
+}
+
+// parse reads a file without looking at the registry; what is wrong in it goes to bad.
+func parse(t Table, src io.Reader, bad *ImportError) (stage, error) {
+	switch t {
+	case Divisions:
+		return parseDivisions(src, time.Time{}, bad)
+	case Operators:
+		return parseOperators(src, bad)
+	case Stations:
+		return parseStations(src, bad)
+	case Piles:
+		return parsePiles(src, bad)
+	}
+	return nil, fmt.Errorf("import %q: %w", t, ErrUnknownTable)
 }
 
 // take checks a stage and writes it. What the check found holds only while the registry's rev is
