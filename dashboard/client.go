@@ -1,0 +1,301 @@
+package dashboard
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
+
+	"pilewatch/internal/charge"
+)
+
+// A client is one WebSocket connection. What waits for it is bounded: a few messages, and a set of
+// topics that it is owed a snapshot of.
+type client struct {
+	conn     *websocket.Conn
+	signedIn bool
+	wake     chan struct{}
+	gone     chan struct{} // closed when the reader has ended
+
+	mu     sync.Mutex
+	queue  []*frame
+	owed   map[*topic]struct{}
+	ending *closing
+}
+
+type closing struct {
+	code   int
+	reason string
+}
+
+// What a client asks that is ordinary; more ends the connection.
+const (
+	askRate  = 20 // messages a second
+	askBurst = 60
+)
+
+func newClient(conn *websocket.Conn, signedIn bool) *client {
+	return &client{
+		conn: conn, signedIn: signedIn, wake: make(chan struct{}, 1), gone: make(chan struct{}),
+		owed: map[*topic]struct{}{},
+	}
+}
+
+// offer queues a message of a topic (nil: of none). It is false when the client is too slow for it;
+// then the client is owed the topic.
+func (c *client) offer(t *topic, f *frame) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f == nil {
+		return false
+	}
+	if _, owed := c.owed[t]; owed {
+		return true // the snapshot that comes will hold it
+	}
+	if len(c.queue) >= clientQueue {
+		if t != nil {
+			c.owed[t] = struct{}{}
+		}
+		return false
+	}
+	c.queue = append(c.queue, f)
+	c.nudge()
+	return true
+}
+
+// owe promises a snapshot.
+func (c *client) owe(t *topic) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.owed[t] = struct{}{}
+	c.nudge()
+}
+
+func (c *client) forget(t *topic) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.owed, t)
+}
+
+// settled tells whether the snapshot is still owed, and takes the debt away.
+func (c *client) settled(t *topic) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, owed := c.owed[t]
+	delete(c.owed, t)
+	return owed
+}
+
+// end asks the writer to say good-bye.
+func (c *client) end(code int, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ending == nil {
+		c.ending = &closing{code, reason}
+	}
+	c.nudge()
+}
+
+func (c *client) nudge() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// next gives what to do now: a queued message, else a topic that is owed, else nothing.
+func (c *client) next() (f *frame, t *topic, end *closing) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.ending != nil:
+		return nil, nil, c.ending
+	case len(c.queue) > 0:
+		f = c.queue[0]
+		c.queue[0] = nil
+		if c.queue = c.queue[1:]; len(c.queue) == 0 {
+			c.queue = nil
+		}
+		return f, nil, nil
+	}
+	for t := range c.owed {
+		return nil, t, nil
+	}
+	return nil, nil, nil
+}
+
+// write sends until the connection ends.
+func (c *client) write(h *hub) {
+	ping := time.NewTicker(pingEvery)
+	defer ping.Stop()
+	for {
+		f, t, end := c.next()
+		if t != nil {
+			f = h.settle(c, t)
+			if f == nil {
+				continue
+			}
+		}
+		switch {
+		case end != nil:
+			// The other side may be gone; then there is nobody to tell.
+			_ = c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(end.code, end.reason), time.Now().Add(time.Second))
+			return
+		case f != nil:
+			if c.conn.SetWriteDeadline(time.Now().Add(writeWithin)) != nil || c.conn.WritePreparedMessage(f) != nil {
+				return
+			}
+			continue
+		}
+		select {
+		case <-c.gone:
+			return
+		case <-c.wake:
+		case <-ping.C:
+			if c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeWithin)) != nil {
+				return
+			}
+		}
+	}
+}
+
+// An ask is a message of the client.
+type ask struct {
+	Subscribe   []string          `json:"subscribe"`
+	Unsubscribe []string          `json:"unsubscribe"`
+	Versions    map[string]uint64 `json:"versions"` // by topic, where the client goes on from
+}
+
+// serveWS is GET /ws.
+func (d *Dashboard) serveWS(w http.ResponseWriter, r *http.Request) error {
+	if err := d.notLoaded(); err != nil {
+		return err
+	}
+	conn, err := d.upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return nil //nolint:nilerr // Upgrade has answered
+	}
+	c := newClient(conn, d.sessions.signedIn(r))
+	if !d.hub.join(c) {
+		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseTryAgainLater, "too many connections"), time.Now().Add(time.Second))
+		_ = conn.Close()
+		return nil
+	}
+	c.offer(nil, d.hub.prepare(map[string]any{"type": "hello", "build": d.build, "now": time.Now().UTC()}))
+	go func() {
+		c.write(d.hub)
+		_ = conn.Close() // ends the reader too
+	}()
+	d.read(context.WithoutCancel(r.Context()), c)
+	close(c.gone)
+	d.hub.leave(c)
+	_ = conn.Close()
+	return nil
+}
+
+// read takes what a client asks until the connection ends.
+func (d *Dashboard) read(ctx context.Context, c *client) {
+	c.conn.SetReadLimit(clientMessage)
+	alive := func(string) error { return c.conn.SetReadDeadline(time.Now().Add(pongWithin)) }
+	c.conn.SetPongHandler(alive)
+	if alive("") != nil {
+		return
+	}
+	pace := rate.NewLimiter(askRate, askBurst)
+	for {
+		_, text, err := c.conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		if !pace.Allow() {
+			d.hub.metrics.refused.Inc()
+			c.end(websocket.ClosePolicyViolation, "too many messages")
+			return
+		}
+		var a ask
+		if err := json.Unmarshal(text, &a); err != nil {
+			d.refuse(c, "", "not a message that the server knows")
+			continue
+		}
+		for _, name := range a.Unsubscribe {
+			d.hub.unsubscribe(c, name)
+		}
+		for _, name := range a.Subscribe[:min(len(a.Subscribe), topicsPerClient)] {
+			seen, hasSeen := a.Versions[name]
+			if err := d.subscribe(ctx, c, name, seen, hasSeen); err != nil {
+				d.refuse(c, name, err.Error())
+			}
+		}
+	}
+}
+
+// refuse tells a client what it cannot have. One that asks and does not read is not waited for.
+func (d *Dashboard) refuse(c *client, topic, title string) {
+	c.offer(nil, d.hub.prepare(map[string]any{"type": "error", "topic": topic, "title": title}))
+}
+
+// A refusal is an error to tell the client.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+const noTopic = refusal("no such topic")
+
+// subscribe finds what a topic's name means. The name in use is the canonical one.
+func (d *Dashboard) subscribe(ctx context.Context, c *client, name string, seen uint64, hasSeen bool) error {
+	kind, rest, _ := strings.Cut(name, ":")
+	switch kind {
+	case "coverage":
+		code, tierName, _ := strings.Cut(rest, ":")
+		t, ok := parseTier(tierName)
+		key := coverageKey{charge.DivisionCode(code), t}
+		if !ok || key.String() != name || !d.coverage.has(key.division) {
+			return noTopic
+		}
+		return d.hub.subscribe(c, name, seen, hasSeen, func() *topic {
+			return &topic{subject: &coverageSubject{key: key, state: d.coverage, changed: map[charge.DivisionCode]struct{}{}}}
+		})
+	case "events":
+		division := charge.DivisionCode(rest)
+		if !d.coverage.has(division) {
+			return noTopic
+		}
+		return d.hub.subscribe(c, name, seen, hasSeen, func() *topic {
+			return &topic{subject: &eventsSubject{division: division, recent: d.recent, state: d.coverage, sent: d.version()}}
+		})
+	case "pile":
+		return d.subscribePile(ctx, c, name, rest)
+	}
+	return noTopic
+}
+
+// subscribePile watches a pile's live values while somebody looks.
+func (d *Dashboard) subscribePile(ctx context.Context, c *client, name, rest string) error {
+	id, err := charge.ParsePileID(rest)
+	if err != nil {
+		return noTopic
+	}
+	row, _, err := d.pile(ctx, id, c.signedIn)
+	if err != nil {
+		return noTopic
+	}
+	t := &topic{subject: &pileSubject{live: lastTold(row), changed: map[charge.ConnectorID]struct{}{}}}
+	// Watching begins before the topic is there: what comes in between is kept, not lost.
+	stop, err := d.feed.WatchLive(ctx, id, func(lc charge.LiveConnector) { d.hub.connectorLive(t, lc) })
+	if err != nil {
+		d.log.Error("watch a pile's live values", "pile", id, "err", err)
+		return refusal("live values are not to be had now")
+	}
+	t.stop = stop
+	used := false
+	err = d.hub.subscribe(c, name, 0, false, func() *topic { used = true; return t })
+	if !used {
+		stop() // somebody watches it already, or the client may not have more
+	}
+	return err
+}

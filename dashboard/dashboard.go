@@ -1,0 +1,163 @@
+// Package dashboard shows what is known: an HTTP API, a WebSocket that brings changes within a
+// second, and the page. It keeps coverage in memory, follows CHANGES, and asks the registry and the
+// history for the rest. It judges nothing, and changes nothing but sessions.
+package dashboard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pilewatch/dashboard/web"
+	"pilewatch/internal/charge"
+	"pilewatch/internal/journal"
+	"pilewatch/internal/registry"
+	"pilewatch/internal/series"
+)
+
+// Divisions are the places that figures are shown of; *registry.Directory has them.
+type Divisions interface {
+	Divisions() []charge.Division
+	Rev() int64
+}
+
+// Registry is what the dashboard asks the registry; *registry.Registry is one.
+type Registry interface {
+	Ping(ctx context.Context) error
+	DivisionsAsOf(ctx context.Context) (string, error)
+	TownshipStates(ctx context.Context) ([]charge.TownshipState, error)
+	FindPiles(ctx context.Context, q registry.PileQuery) ([]registry.PileRow, string, error)
+	PileByID(ctx context.Context, id charge.PileID) (registry.PileRow, charge.Station, error)
+	Targets(ctx context.Context) ([]registry.Target, error)
+}
+
+// Feed is where changes come from; *journal.Log is one.
+type Feed interface {
+	Ping(ctx context.Context) error
+	LastChange(ctx context.Context) (uint64, error)
+	FollowChanges(ctx context.Context, from uint64, fn func(seq uint64, c journal.Change) error) error
+	FollowRejects(ctx context.Context, lastN int, fn func(journal.Reject)) error
+	WatchLive(ctx context.Context, pile charge.PileID, fn func(charge.LiveConnector)) (stop func(), err error)
+}
+
+// History is where the past of a pile is; *series.Embedded and *series.Influx are.
+type History interface {
+	Ping(ctx context.Context) error
+	History(ctx context.Context, q series.Query) ([]series.Row, error)
+}
+
+// Sources is all that the dashboard shows.
+type Sources struct {
+	Divisions Divisions
+	Registry  Registry
+	Feed      Feed
+	History   History
+}
+
+// A Dashboard is ready to run: its address is taken, its token is there.
+type Dashboard struct {
+	cfg       *Config
+	log       *slog.Logger
+	divisions Divisions
+	registry  Registry
+	feed      Feed
+	history   History
+
+	coverage *coverage
+	recent   *recent
+	hub      *hub
+	sessions *sessions
+	assets   *assets
+	upgrader websocket.Upgrader
+	requests *prometheus.HistogramVec
+	build    string // changes with the page
+
+	mux      *http.ServeMux
+	handler  http.Handler
+	listener net.Listener
+}
+
+// New makes a dashboard and takes its address. data is the directory of dashboard.token, which is
+// made where it is missing.
+func New(cfg *Config, data string, from Sources, log *slog.Logger, reg prometheus.Registerer) (*Dashboard, error) {
+	var files fs.FS = web.Files
+	if cfg.WebDir != "" {
+		files = os.DirFS(cfg.WebDir)
+	}
+	d, err := newDashboard(cfg, data, files, from, log.With("service", "dashboard"), reg)
+	if err != nil {
+		return nil, err
+	}
+	if d.listener, err = net.Listen("tcp", cfg.HTTP); err != nil {
+		return nil, fmt.Errorf("serve the dashboard at %s: %w; choose another address with --http", cfg.HTTP, err)
+	}
+	return d, nil
+}
+
+func newDashboard(cfg *Config, data string, files fs.FS, from Sources, log *slog.Logger, reg prometheus.Registerer) (*Dashboard, error) {
+	sessions, err := openSessions(data)
+	if err != nil {
+		return nil, err
+	}
+	assets, err := newAssets(files, cfg.WebDir != "")
+	if err != nil {
+		return nil, err
+	}
+	d := &Dashboard{
+		cfg: cfg, log: log, divisions: from.Divisions, registry: from.Registry, feed: from.Feed, history: from.History,
+		coverage: newCoverage(), recent: &recent{}, hub: newHub(log, reg), sessions: sessions, assets: assets, build: assets.build,
+		requests: newRequestMetrics(reg),
+		// Without CheckOrigin the library lets only the page's own origin in.
+		upgrader: websocket.Upgrader{HandshakeTimeout: writeWithin, EnableCompression: true},
+	}
+	d.routes()
+	return d, nil
+}
+
+// Addr is where the dashboard serves, host:port.
+func (d *Dashboard) Addr() string { return d.listener.Addr().String() }
+
+// TokenFile names the file whose content signs a person in.
+func (d *Dashboard) TokenFile() string { return d.sessions.file }
+
+// Handler serves everything: the page, the API, /ws and what Handle has added.
+func (d *Dashboard) Handler() http.Handler { return d.handler }
+
+// Handle adds a handler beside the dashboard's own, such as /metrics. It asks for no sign-in.
+// Before Run.
+func (d *Dashboard) Handle(pattern string, h http.Handler) { d.mux.Handle(pattern, h) }
+
+// Ready tells whether everything that the dashboard shows can be shown.
+func (d *Dashboard) Ready(ctx context.Context) error {
+	var loading error
+	if _, _, loaded := d.coverage.now(); !loaded {
+		loading = errors.New("coverage is not loaded yet")
+	}
+	return errors.Join(loading, d.registry.Ping(ctx), d.feed.Ping(ctx), d.history.Ping(ctx))
+}
+
+func (d *Dashboard) version() uint64 {
+	version, _, _ := d.coverage.now()
+	return version
+}
+
+// wait waits, unless ctx ends first; then it is false.
+func wait(ctx context.Context, long time.Duration) bool {
+	t := time.NewTimer(long)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

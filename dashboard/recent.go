@@ -1,0 +1,90 @@
+package dashboard
+
+import (
+	"slices"
+	"sync"
+
+	"pilewatch/internal/charge"
+	"pilewatch/internal/journal"
+)
+
+// recent holds the last events and rejects, bounded. It is safe for concurrent use.
+type recent struct {
+	mu      sync.RWMutex
+	events  []numbered // oldest first
+	base    uint64     // every event after this version is still here
+	rejects []journal.Reject
+}
+
+// A numbered event knows the sequence in CHANGES that brought it.
+type numbered struct {
+	seq   uint64
+	event charge.Event
+}
+
+// restart forgets the events and says that those after version are to come.
+func (r *recent) restart(version uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events, r.base = nil, version
+}
+
+func (r *recent) addEvents(seq uint64, events []charge.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range events {
+		r.events = append(r.events, numbered{seq, e})
+	}
+	if over := len(r.events) - keepEvents; over > 0 {
+		r.base = r.events[over-1].seq
+		r.events = slices.Delete(r.events, 0, over)
+	}
+}
+
+// eventsOf gives at most limit events within a division with after < seq <= upTo, newest first. ok is
+// false where some of those after that version are no longer here.
+func (r *recent) eventsOf(within charge.DivisionCode, after, upTo uint64, limit int) (events []charge.Event, ok bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	events = []charge.Event{}
+	for i := len(r.events) - 1; i >= 0 && r.events[i].seq > after && len(events) < limit; i-- {
+		if r.events[i].seq <= upTo && r.events[i].event.Township.Within(within) {
+			events = append(events, r.events[i].event)
+		}
+	}
+	return events, after >= r.base
+}
+
+func (r *recent) addReject(reject journal.Reject) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rejects = append(r.rejects, reject)
+	if over := len(r.rejects) - keepRejects; over > 0 {
+		r.rejects = slices.Delete(r.rejects, 0, over)
+	}
+}
+
+func (r *recent) forgetRejects() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rejects = nil
+}
+
+// rejectsOf gives the newest rejects of an operator ("" for all) and reason ("" for all), and how
+// many messages each reason stands for among all that are kept of that operator.
+func (r *recent) rejectsOf(operator, reason string, limit int) (rejects []journal.Reject, totals map[string]int) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	rejects, totals = []journal.Reject{}, map[string]int{}
+	for i := len(r.rejects) - 1; i >= 0; i-- {
+		reject := &r.rejects[i]
+		if operator != "" && reject.Operator != operator {
+			continue
+		}
+		totals[reject.Reason] += max(reject.Count, 1)
+		if (reason == "" || reject.Reason == reason) && len(rejects) < limit {
+			rejects = append(rejects, *reject)
+		}
+	}
+	return rejects, totals
+}
