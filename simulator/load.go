@@ -30,7 +30,8 @@ type Load struct {
 	Count       int                   // readings in all; 0 goes on until ctx ends
 
 	sent    atomic.Int64
-	streams []*stream
+	mu      sync.Mutex
+	streams []*stream // made by the first Run
 }
 
 // An Acked is a reading that the gateway has acknowledged: it must be in history, once.
@@ -51,12 +52,15 @@ func (l *Load) Run(ctx context.Context) error {
 	if len(l.Connectors) == 0 {
 		return errors.New("send load: no connectors")
 	}
+	l.mu.Lock()
 	if l.streams == nil {
 		l.streams = l.share()
 	}
+	l.mu.Unlock()
+	streams := l.all()
 	g, ctx := errgroup.WithContext(ctx)
-	for _, s := range l.streams {
-		g.Go(func() error { return s.run(ctx, l, broker, l.Rate/float64(len(l.streams))) })
+	for _, s := range streams {
+		g.Go(func() error { return s.run(ctx, l, broker, l.Rate/float64(len(streams))) })
 	}
 	return g.Wait()
 }
@@ -64,10 +68,17 @@ func (l *Load) Run(ctx context.Context) error {
 // Sent counts the readings that were handed to a connection; it may be called during Run.
 func (l *Load) Sent() int64 { return l.sent.Load() }
 
-// Acked lists the readings that were acknowledged, in the order of each connection. It is for after Run.
+func (l *Load) all() []*stream {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.streams
+}
+
+// Acked lists the readings that were acknowledged, in the order of each connection; it may be called
+// during Run, and then misses what is acknowledged meanwhile.
 func (l *Load) Acked() []Acked {
 	var all []Acked
-	for _, s := range l.streams {
+	for _, s := range l.all() {
 		s.mu.Lock()
 		for _, a := range s.acked {
 			key := s.guns[a.gun].key
@@ -81,7 +92,7 @@ func (l *Load) Acked() []Acked {
 // AckedCount is the length of Acked; it may be called during Run.
 func (l *Load) AckedCount() int {
 	n := 0
-	for _, s := range l.streams {
+	for _, s := range l.all() {
 		s.mu.Lock()
 		n += len(s.acked)
 		s.mu.Unlock()

@@ -258,8 +258,8 @@ func TestPlatformHearsOfEveryWorkingTownship(t *testing.T) {
 			objects++
 		}
 	}
-	if piles := len(clients) - len(fleet.Operators); piles < 35 || piles > 40 {
-		t.Errorf("%d piles have a connection of their own, want about 40", piles)
+	if piles := len(clients) - len(fleet.Operators); piles < 20 || piles > 40 {
+		t.Errorf("%d piles have a connection of their own, want at most 40, and most of them by now", piles)
 	}
 	if arrays == 0 || objects == 0 {
 		t.Errorf("%d arrays, %d single objects: want operators of both habits", arrays, objects)
@@ -512,6 +512,9 @@ func TestLoadIsAcknowledgedOnceOverLostConnections(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- load.Run(t.Context()) }()
 	b.until("a fifth is there", func(all []heard) bool { return len(all) > 1000 })
+	if n := load.AckedCount(); n > 5000 {
+		t.Errorf("acknowledged %d of 5000 so far", n)
+	}
 	for id := range b.server.Clients.GetAll() {
 		if strings.HasPrefix(id, "load-") {
 			b.cut(id)
