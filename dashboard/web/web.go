@@ -1,0 +1,7 @@
+// Package web is the page, as files that a browser reads: nothing is built.
+package web
+
+import "embed"
+
+//go:embed *.html *.css *.js *.svg maps vendor
+var Files embed.FS
