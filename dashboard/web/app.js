@@ -1,4 +1,125 @@
 // @ts-check
-import { html, render } from './vendor/htm/standalone.mjs';
+import { html, render, useEffect, useRef } from './vendor/htm/standalone.mjs';
+import { me, signOut, whoAmI } from './api.js';
+import { Coverage } from './coverage.js';
+import { EventsPage } from './events.js';
+import { Segments } from './figure.js';
+import { clock, dateAndClock, num, span } from './format.js';
+import { lang, setLang, t } from './i18n.js';
+import { connect, connection, STALE_AFTER } from './live.js';
+import { Overview } from './overview.js';
+import { PilePage } from './pile.js';
+import { Piles } from './piles.js';
+import { Rejects } from './rejects.js';
+import { href, route } from './route.js';
+import { SignIn } from './signin.js';
+import { remember, seconds, setTheme, theme, useStore, useStores } from './store.js';
 
-render(html`<main><h1>山东充电设施监测</h1></main>`, document.body);
+/** The division that the page is about. */
+const PROVINCE = '37';
+
+/** What lies under the first word of an address; pages that are not in the bar have it as parent. */
+const pages = /** @type {const} */ ([
+  { part: '', word: 'overview' }, { part: 'coverage', word: 'coverage' }, { part: 'piles', word: 'piles' }, { part: 'rejects', word: 'rejects' }, { part: 'events', word: 'events' },
+]);
+const tabs = /** @type {const} */ (['', 'coverage', 'piles', 'events']);
+
+/** @param {string} part */
+const parentOf = (part) => part === 'pile' ? 'piles' : part;
+
+/** @param {{parts: string[]}} props */
+function Page({ parts: [part = '', id = ''] }) {
+  switch (part) {
+    case '': return html`<${Overview} division=${PROVINCE} />`;
+    case 'coverage': return html`<${Coverage} code=${id || PROVINCE} />`;
+    case 'piles': return html`<${Piles} />`;
+    case 'pile': return html`<${PilePage} key=${id} id=${id} />`;
+    case 'rejects': return html`<${Rejects} />`;
+    case 'events': return html`<${EventsPage} division=${PROVINCE} />`;
+    case 'more': return html`<${More} />`;
+    case 'signin': return html`<${SignIn} />`;
+    default: return html`<p class="empty">${t('notFound')} · <a href=${href([])}>${t('notFoundWay')}</a></p>`;
+  }
+}
+
+/** How fresh the page is. */
+function LiveState() {
+  const [{ state, heard }, now] = useStores([connection, seconds]);
+  const stale = heard > 0 && now - heard > STALE_AFTER;
+  const word = !heard ? t('connecting') : stale ? t('asOf', { time: clock(heard) }) : t(state === 'live' ? 'live' : 'cut');
+  useEffect(() => { document.body.classList.toggle('stale', stale); }, [stale]);
+  return html`<span class=${'live-state ' + (state === 'live' && !stale ? 'on' : 'off')}>
+    <svg viewBox="0 0 8 8" aria-hidden="true"><circle cx="4" cy="4" r="3" /></svg>
+    <span role="status">${word}</span>
+    ${heard > 0 && !stale && state === 'live' && html`<span class="age" aria-hidden="true">${Math.max(0, Math.floor((now - heard) / 1000))} s</span>`}</span>`;
+}
+
+/** Says that the connection is lost, for as long as it is. */
+function CutBar() {
+  const [{ state, attempt, heard }, now] = useStores([connection, seconds]);
+  if (state === 'live' || attempt < 1) return null;
+  return html`<p class="cut-bar">${t('cutLine', { n: num(attempt) })}${heard > 0 && ` · ${t('cutAge', { age: span(now - heard) })}`}</p>`;
+}
+
+const Clock = () => html`<time class="clock">${dateAndClock(useStore(seconds))}</time>`;
+
+const otherLang = () => setLang(lang.value === 'zh' ? 'en' : 'zh');
+
+function otherTheme() {
+  const name = theme.value === 'dark' ? 'light' : 'dark';
+  remember('theme', name);
+  setTheme(name);
+}
+
+function Account() {
+  const who = useStore(me);
+  if (!who || !who.role) return null;
+  if (who.role === 'public') return html`<a href=${href(['signin'])}>${t('signIn')}</a>`;
+  return html`<button type="button" class="plain" title=${t('signedInAs')} onClick=${signOut}>${t('signOut')}</button>`;
+}
+
+/** What the bar has no room for on a phone. */
+const More = () => html`<section class="panel list more"><h1>${t('more')}</h1>
+  <p><a href=${href(['rejects'])}>${t('rejects')}</a></p>
+  <h2>${t('language')}</h2><${Segments} label=${t('language')} value=${lang.value} choices=${[{ value: 'zh', name: html`<span lang="zh-CN">中文</span>` }, { value: 'en', name: html`<span lang="en">English</span>` }]} onChoose=${setLang} />
+  <h2>${t('appearance')}</h2><${Segments} label=${t('appearance')} value=${theme.value} choices=${[{ value: 'light', name: t('toLight') }, { value: 'dark', name: t('toDark') }]} onChoose=${otherTheme} />
+  <h2>${t('account')}</h2><p><${Account} /></p></section>`;
+
+const Logo = () => html`<svg class="logo" viewBox="0 0 20 20" aria-hidden="true"><rect class="eff" x="1" y="2" width="5" height="16" /><rect class="paper" x="8" y="10" width="5" height="8" /><rect class="none" x="15" y="16" width="4" height="2" /></svg>`;
+
+function App() {
+  const [{ parts }, who] = useStores([route, me, lang, theme]);
+  const main = useRef(/** @type {any} */ (null));
+  const path = parts.join('/'), shown = useRef(path);
+  const here = parentOf(parts[0] || '');
+  const page = pages.find((p) => p.part === here);
+  const wantsSignIn = who !== null && !who.role;
+
+  useEffect(() => { document.title = page && page.part ? `${t(page.word)} · ${t('site')}` : t('site'); }, [here, lang.value]);
+  useEffect(() => { if (who && who.role) connect(); }, [wantsSignIn, who]);
+  useEffect(() => {
+    if (shown.current === path) return;
+    shown.current = path;
+    main.current.focus({ preventScroll: true });
+    scrollTo(0, 0);
+  }, [path]);
+
+  return html`<a class="skip" href="#main" onClick=${(/** @type {any} */ e) => { e.preventDefault(); main.current.focus(); }}>${t('skip')}</a>
+    <header class="bar">
+      <a class="brand" href=${href([])}><${Logo} /><b>${t('site')}</b></a>
+      <nav aria-label=${t('pages')}>${!wantsSignIn && pages.map((p) => html`<a key=${p.part} href=${href(p.part ? [p.part] : [])} aria-current=${p.part === here ? 'page' : undefined}>${t(p.word)}</a>`)}</nav>
+      ${!wantsSignIn && html`<${LiveState} />`}
+      <div class="tools"><${Clock} />
+        <button type="button" class="plain" lang=${lang.value === 'zh' ? 'en' : 'zh-CN'} aria-label=${t('toEnglishLabel')} onClick=${otherLang}>${t('toEnglish')}</button>
+        <button type="button" class="plain" onClick=${otherTheme}>${t(theme.value === 'dark' ? 'toLight' : 'toDark')}</button>
+        <${Account} /></div>
+    </header>
+    ${!wantsSignIn && html`<${CutBar} />`}
+    <main id="main" tabindex="-1" ref=${main}>${wantsSignIn ? html`<${SignIn} />` : html`<${Page} parts=${parts} />`}</main>
+    ${!wantsSignIn && html`<nav class="tabs" aria-label=${t('pages')}>${[...tabs, 'more'].map((part) => html`<a key=${part} href=${href(part ? [part] : [])}
+      aria-current=${part === here || (part === 'more' && !tabs.includes(/** @type {any} */ (here))) ? 'page' : undefined}>${t(/** @type {any} */ (part || 'overview'))}</a>`)}</nav>`}`;
+}
+
+document.body.textContent = '';
+render(html`<${App} />`, document.body);
+whoAmI().catch(() => connect()); // without an answer the connection's state says so

@@ -2,7 +2,13 @@
 // Runs before the first paint, so that a chosen theme and language do not flash the other one first.
 (() => {
   const root = document.documentElement;
-  const theme = localStorage.getItem('theme');
-  if (theme === 'light' || theme === 'dark') root.dataset.theme = theme;
-  root.lang = localStorage.getItem('lang') === 'en' ? 'en' : 'zh-CN';
+  let theme = null, lang = null;
+  try {
+    theme = localStorage.getItem('theme');
+    lang = localStorage.getItem('lang');
+  } catch {
+    // The browser keeps nothing for this page; then its own settings hold.
+  }
+  root.dataset.theme = theme || (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
+  root.lang = lang === 'en' ? 'en' : 'zh-CN';
 })();

@@ -1,0 +1,72 @@
+// @ts-check
+import { html, useRef } from './vendor/htm/standalone.mjs';
+import { useSize } from './figure.js';
+import { minute, moment, pileNumber } from './format.js';
+import { Place, t, term, Zh } from './i18n.js';
+import { Mark, Square } from './marks.js';
+import { useTopics } from './live.js';
+import { divisionHref, href, pileHref } from './route.js';
+
+const ROW = 49; // px, as overview.css has it
+
+/** What an event's mark is. @param {any} e */
+function markOf(e) {
+  switch (e.kind) {
+    case 'coverage_gained': case 'coverage_lost': return html`<${Mark} state=${e.after} />`;
+    case 'connector_restored': return html`<${Square} kind="usable" />`;
+    case 'connector_offline': return html`<${Square} kind="offline" />`;
+    case 'connector_silent': return html`<${Square} kind="silent" />`;
+    default: return html`<${Square} kind="fault" />`;
+  }
+}
+
+/** What an event says. @param {any} e */
+function textOf(e) {
+  const n = e.connector || '';
+  switch (e.kind) {
+    case 'coverage_gained': return t(e.before === 'failing' || e.before === 'unverified' ? 'evGainedAgain' : 'evGainedFirst');
+    case 'coverage_lost': return t('evLostTo', { state: term('', e.after) });
+    case 'connector_fault': return t('evFault', { n, fault: term('f_', e.fault || 'other') });
+    case 'danger_alarm': return t('evDanger', { n, fault: term('f_', e.fault || 'other') });
+    case 'connector_restored': return t('evRestored', { n });
+    case 'connector_offline': return t('evOffline', { n });
+    case 'connector_silent': return t('evSilent', { n });
+    default: return e.kind;
+  }
+}
+
+/** @param {{event: any, dated?: boolean}} props */
+function EventRow({ event: e, dated = false }) {
+  const address = e.pile ? pileHref(e.pile) : divisionHref(e.township);
+  return html`<li class=${e.fresh ? 'event fresh' : 'event'}><a href=${address}>
+    <time datetime=${e.at}>${dated ? moment(e.at) : minute(e.at)}</time>
+    <span class="what">${markOf(e)} <b><${Place} code=${e.township} name=${`${e.county_name} ${e.township_name}`} /></b>
+      <span class="said">${textOf(e)}${e.station && html` · <${Zh}>${e.station}<//>`}${e.pile && html` · ${t('pileNo', { n: pileNumber(e.pile) })}`}</span></span>
+  </a></li>`;
+}
+
+/**
+ * The newest events, as many as there is room for.
+ * @param {{division: string}} props
+ */
+export function Events({ division }) {
+  const [{ data }] = useTopics(['events:' + division]);
+  const box = useRef(null);
+  const { height } = useSize(box);
+  const shown = data ? data.events.slice(0, Math.max(4, Math.floor(height / ROW))) : [];
+  return html`<section class="panel events" aria-labelledby="events-title">
+    <header><h2 id="events-title">${t('events')}</h2><a href=${href(['events'])}>${t('allEvents')}</a></header>
+    <ol ref=${box}>${shown.map((/** @type {any} */ e) => html`<${EventRow} key=${e.id} event=${e} />`)}</ol>
+    ${data && !shown.length && html`<p class="empty">${t('noEvents')}</p>`}
+  </section>`;
+}
+
+/** All events that are kept. @param {{division: string}} props */
+export function EventsPage({ division }) {
+  const [{ data }] = useTopics(['events:' + division]);
+  return html`<section class="panel events list" aria-labelledby="events-title">
+    <header><h1 id="events-title">${t('events')}</h1></header>
+    <ol>${data && data.events.map((/** @type {any} */ e) => html`<${EventRow} key=${e.id} event=${e} dated />`)}</ol>
+    ${data && !data.events.length && html`<p class="empty">${t('noEvents')}</p>`}
+  </section>`;
+}

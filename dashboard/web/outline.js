@@ -1,0 +1,99 @@
+// @ts-check
+import { html, useEffect, useMemo, useState } from './vendor/htm/standalone.mjs';
+import { classOf, measures, rampOf } from './classes.js';
+import { percent } from './format.js';
+import { ASPECT, boundsOf, loadMaps, schematicPoints } from './geo.js';
+import { Place, placeName, t } from './i18n.js';
+import { divisionHref } from './route.js';
+import { theme, useStore } from './store.js';
+
+/** @typedef {import('./geo.js').Area} Area */
+/** @typedef {import('./geo.js').Point} Point */
+
+const WIDTH = 320;
+const TALLEST = 260;
+const LABELS = 8; // of towns; more would cover each other
+
+/**
+ * How longitude and latitude lie in the drawing.
+ * @param {Area[]} areas
+ */
+function projection(areas) {
+  const [west, south, east, north] = boundsOf(areas);
+  const scale = Math.min((WIDTH - 16) / ((east - west) * ASPECT), (TALLEST - 16) / (north - south));
+  const place = (/** @type {Point} */ [lng, lat]) => [8 + (lng - west) * ASPECT * scale, 8 + (north - lat) * scale];
+  const path = (/** @type {Area} */ area) => area.polygons.map(([ring]) => 'M' + ring.map((p) => place(p).map((v) => v.toFixed(1)).join(' ')).join('L') + 'Z').join('');
+  return { place, path, width: 16 + (east - west) * ASPECT * scale, height: 16 + (north - south) * scale };
+}
+
+/**
+ * A small map: the children of the province or a city in their classes, or a county with its towns
+ * at schematic places.
+ * @param {{code: string, children: any[], towns: import('./townships.js').Township[]}} props
+ */
+export function Outline({ code, children, towns }) {
+  const [maps, setMaps] = useState(/** @type {import('./geo.js').Maps | null} */ (null));
+  useEffect(() => {
+    let gone = false;
+    loadMaps().then((m) => { if (!gone) setMaps(m); }, () => {}); // the table beside it says the same
+    return () => { gone = true; };
+  }, []);
+  if (!maps) return null;
+  if (code.length === 6) {
+    const county = maps.counties.get(code);
+    return county ? html`<${CountyOutline} county=${county} towns=${towns} />` : null;
+  }
+  const areas = code.length === 2 ? [...maps.cities.values()] : [...maps.counties.values()].filter((a) => a.parent === code);
+  return html`<${ChildrenOutline} areas=${areas} children=${children} />`;
+}
+
+/** @param {{areas: Area[], children: any[]}} props */
+function ChildrenOutline({ areas, children }) {
+  useStore(theme);
+  const { place, path, width, height } = useMemo(() => projection(areas), [areas[0].code]);
+  const counts = new Map(children.map((c) => [c.division, c]));
+  const ramp = rampOf(measures.effective);
+  return html`<section aria-labelledby="outline-title"><header><h2 id="outline-title">${t('location')}</h2><p>${t('legendEffective')}</p></header>
+    <svg class="outline" viewBox=${`0 0 ${width} ${height}`}>
+      ${areas.map((area) => {
+        const c = counts.get(area.code), step = c ? classOf(measures.effective, c) : null;
+        const name = placeName(area.code, area.name);
+        return html`<a key=${area.code} href=${divisionHref(area.code)} aria-label=${`${name} ${percent(c?.effective, c?.total)}`}>
+          <path d=${path(area)} class=${step === null ? 'without' : ''} fill=${step === null ? undefined : ramp[step]} /></a>`;
+      })}
+      ${areas.map((area) => html`<text key=${area.code} x=${place(area.inside)[0]} y=${place(area.inside)[1]} aria-hidden="true">${shortName(placeName(area.code, area.name))}</text>`)}
+    </svg></section>`;
+}
+
+/** 曹县 stays, 牡丹区 is 牡丹. @param {string} name */
+const shortName = (name) => name.length > 2 ? name.replace(/[市县区]$/, '') : name;
+
+/** @param {{county: Area, towns: import('./townships.js').Township[]}} props */
+function CountyOutline({ county, towns }) {
+  const { place, path, width, height } = useMemo(() => projection([county]), [county]);
+  const byCode = [...towns].sort((a, b) => a.division < b.division ? -1 : 1);
+  const points = useMemo(() => schematicPoints(county, byCode.length), [county, byCode.length]);
+  const named = new Set(byCode.filter((town) => town.state !== 'effective').slice(0, LABELS).map((town) => town.division));
+  return html`<section aria-labelledby="outline-title"><header><h2 id="outline-title">${t('location')}</h2><p>${t('schematic')}</p></header>
+    <svg class="outline" viewBox=${`0 0 ${width} ${height}`}>
+      <path d=${path(county)} class="without" />
+      ${byCode.map((town, i) => {
+        if (!points[i]) return null;
+        const [x, y] = place(points[i]);
+        const right = x > width * 0.7;
+        return html`<a key=${town.division} href=${divisionHref(town.division)} aria-label=${`${town.name} ${t(town.state)}`} data-state=${town.state}>
+          <${Point} state=${town.state} x=${x - 5} y=${y - 5} />
+          ${named.has(town.division) && html`<text class="town" x=${right ? x - 8 : x + 8} y=${y + 4} text-anchor=${right ? 'end' : 'start'}><${Place} code=${town.division} name=${town.name} /></text>`}</a>`;
+      })}
+    </svg></section>`;
+}
+
+/** A town on the map: filled, half-filled, hollow. @param {{state: string, x: number, y: number}} props */
+function Point({ state, x, y }) {
+  const frame = html`<rect class=${'point ' + state} x=${x + 0.75} y=${y + 0.75} width="8.5" height="8.5" />`;
+  if (state === 'effective') return html`<rect class="eff" x=${x} y=${y} width="10" height="10" />`;
+  if (state === 'failing') return html`${frame}<rect class="paper" x=${x} y=${y + 5} width="10" height="5" />`;
+  if (state === 'unverified') return html`${frame}<rect class="paper-o" x=${x + 0.75} y=${y + 5} width="8.5" height="4.25" stroke-width="1.5" />`;
+  if (state === 'starting') return html`${frame}<rect class="eff" x=${x} y=${y + 7.5} width="10" height="2.5" />`;
+  return frame;
+}
