@@ -19,6 +19,9 @@ import { byState } from './units.js';
 
 const STEP = 200; // rows shown at a time
 
+/** What needs somebody first; of one state what has been so for longest. */
+const ORDER = ['failing', 'unverified', 'none', 'starting', 'effective'];
+
 const tiers = /** @type {const} */ ({
   towns: { name: 'tierTowns', of: 'ofTownsEffective' }, streets: { name: 'tierStreets', of: 'ofStreetsEffective' }, all: { name: 'tierAll', of: 'ofAllEffective' },
 });
@@ -63,12 +66,13 @@ function DivisionPage({ code }) {
   const state = Object.hasOwn(filters, query.state || '') ? query.state : '';
   const county = code.length === 6;
   const towns = useMemo(() => [...rows.values()].sort(byState), [rows]);
+  const worstFirst = useMemo(() => [...rows.values()].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (a.since || '').localeCompare(b.since || '')), [rows]);
   if (own.error) return html`<p class="empty">${own.error}</p>`;
-  const listed = state ? towns.filter(filters[state]) : towns;
+  const listed = state ? worstFirst.filter(filters[state]) : worstFirst;
   const choices = [
     { value: '', name: county ? `${t('all')} ${num(counts?.total)}` : t(code.length === 2 ? 'byCity' : 'byCounty', { n: num(counts?.children.length) }) },
     { value: 'paper', name: `${t('paper')} ${num(counts?.paper)}` },
-    ...['failing', 'unverified', 'none', 'starting', 'effective'].map((s) => ({ value: s, mark: html`<${Mark} state=${s} />`, name: `${t(/** @type {any} */ (s))} ${num(counts?.[s])}` })),
+    ...ORDER.map((s) => ({ value: s, mark: html`<${Mark} state=${s} />`, name: `${t(/** @type {any} */ (s))} ${num(counts?.[s])}` })),
   ];
   return html`<article class="division">
     <header class="title-line">
@@ -139,7 +143,7 @@ function TownshipTable({ rows, county, sort, empty }) {
   /** @type {Column[]} */
   const columns = [
     { key: 'name', name: t('township'), by: (r) => r.division, cell: (r) => html`<a href=${divisionHref(r.division)}><${Place} code=${r.division} name=${r.name} /></a>${!r.counted && html` <small>${t(kinds[r.kind])}</small>`}` },
-    { key: 'state', name: t('state'), by: (r) => STATES.indexOf(r.state), down: true, class: 'state', cell: (r) => html`<${Figure} value=${r.state} class=${'state-' + r.state}><${Mark} state=${r.state} notObserved=${r.not_observed} /> ${t(/** @type {any} */ (r.state))}<//>` },
+    { key: 'state', name: t('state'), by: (r) => ORDER.indexOf(r.state), class: 'state', cell: (r) => html`<${Figure} value=${r.state} class=${'state-' + r.state}><${Mark} state=${r.state} notObserved=${r.not_observed} /> ${t(/** @type {any} */ (r.state))}<//>` },
     ...county ? [] : [{ key: 'county', name: t('county'), by: (/** @type {Township} */ r) => r.division, class: 'place', cell: (/** @type {Township} */ r) => html`<${Place} code=${r.division.slice(0, 4)} name=${r.city} /> <${Place} code=${r.division.slice(0, 6)} name=${r.county} />` }],
     { key: 'reason', name: t('basis'), by: (r) => r.reason, class: 'reason', cell: (r) => html`<span class="live">${reasonText(r)}</span>` },
     { key: 'since', name: t('since'), by: (r) => r.since ? -Date.parse(r.since) : 0, down: true, class: 'n', cell: (r) => html`<span class="live" title=${moment(r.since)}>${age(r.since)}</span>` },

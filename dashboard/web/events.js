@@ -1,13 +1,13 @@
 // @ts-check
 import { html, useRef } from './vendor/htm/standalone.mjs';
-import { useSize } from './figure.js';
+import { useFit } from './figure.js';
 import { minute, moment, pileNumber } from './format.js';
-import { Place, t, term, Zh } from './i18n.js';
+import { Place, t, term, Zh, zoneName } from './i18n.js';
 import { Mark, Square } from './marks.js';
 import { useTopics } from './live.js';
 import { divisionHref, href, pileHref } from './route.js';
 
-const ROW = 49; // px, as overview.css has it
+const LEAST = 4;
 
 /** What an event's mark is. @param {any} e */
 function markOf(e) {
@@ -22,15 +22,15 @@ function markOf(e) {
 
 /** What an event says. @param {any} e */
 function textOf(e) {
-  const n = e.connector || '';
+  const fault = term('f_', e.fault || 'other');
   switch (e.kind) {
     case 'coverage_gained': return t(e.before === 'failing' || e.before === 'unverified' ? 'evGainedAgain' : 'evGainedFirst');
-    case 'coverage_lost': return t('evLostTo', { state: term('', e.after) });
-    case 'connector_fault': return t('evFault', { n, fault: term('f_', e.fault || 'other') });
-    case 'danger_alarm': return t('evDanger', { n, fault: term('f_', e.fault || 'other') });
-    case 'connector_restored': return t('evRestored', { n });
-    case 'connector_offline': return t('evOffline', { n });
-    case 'connector_silent': return t('evSilent', { n });
+    case 'coverage_lost': return t('evLostTo', { state: term('', e.after).toLowerCase() });
+    case 'connector_fault': return fault;
+    case 'danger_alarm': return t('evDanger', { fault });
+    case 'connector_restored': return t('evRestored');
+    case 'connector_offline': return t('st_offline');
+    case 'connector_silent': return t('st_silent');
     default: return e.kind;
   }
 }
@@ -38,10 +38,11 @@ function textOf(e) {
 /** @param {{event: any, dated?: boolean}} props */
 function EventRow({ event: e, dated = false }) {
   const address = e.pile ? pileHref(e.pile) : divisionHref(e.township);
+  const byPlace = e.kind === 'coverage_gained' || e.kind === 'coverage_lost';
   return html`<li class=${e.fresh ? 'event fresh' : 'event'}><a href=${address}>
     <time datetime=${e.at}>${dated ? moment(e.at) : minute(e.at)}</time>
-    <span class="what">${markOf(e)} <b><${Place} code=${e.township} name=${`${e.county_name} ${e.township_name}`} /></b>
-      <span class="said">${textOf(e)}${e.station && html` · <${Zh}>${e.station}<//>`}${e.pile && html` · ${t('pileNo', { n: pileNumber(e.pile) })}`}</span></span>
+    <span class="what">${markOf(e)} <b><${Place} code=${e.township} name=${`${zoneName(e.county_name)} ${e.township_name}`} /></b>
+      <span class="said">${textOf(e)}${e.pile && !byPlace && ` · ${t('pileShort', { n: pileNumber(e.pile) + (e.connector ? '-' + e.connector : '') })}`}${e.station && (dated || byPlace) && html` · <${Zh}>${e.station}<//>`}</span></span>
   </a></li>`;
 }
 
@@ -52,8 +53,8 @@ function EventRow({ event: e, dated = false }) {
 export function Events({ division }) {
   const [{ data }] = useTopics(['events:' + division]);
   const box = useRef(null);
-  const { height } = useSize(box);
-  const shown = data ? data.events.slice(0, Math.max(4, Math.floor(height / ROW))) : [];
+  const fit = useFit(box, LEAST);
+  const shown = data ? data.events.slice(0, fit) : [];
   return html`<section class="panel events" aria-labelledby="events-title">
     <header><h2 id="events-title">${t('events')}</h2><a href=${href(['events'])}>${t('allEvents')}</a></header>
     <ol ref=${box}>${shown.map((/** @type {any} */ e) => html`<${EventRow} key=${e.id} event=${e} />`)}</ol>

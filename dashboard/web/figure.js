@@ -53,6 +53,17 @@ export function useSize(ref) {
 }
 
 /**
+ * How many rows fit into a list; all rows are as high as the first.
+ * @param {{current: any}} list
+ * @param {number} least
+ */
+export function useFit(list, least) {
+  const { height } = useSize(list);
+  const first = list.current && list.current.firstElementChild;
+  return first ? Math.max(least, Math.floor((height + 1) / first.offsetHeight)) : least;
+}
+
+/**
  * One of several choices.
  * @param {{label: string, value: string, choices: {value: string, name: any, mark?: any}[], onChoose: (value: string) => void}} props
  */

@@ -69,7 +69,7 @@ export function KeyFigures({ connectors: c }) {
       <span class="caption">${name}</span>
       <span class="kpi"><${Figure} class=${value ? kind : ''} value=${value}>${num(value)}<//><${Unit}>${t('connectorUnit')}<//></span>
       <span class="caption">${note || NO_DATA}</span>
-      <svg class=${'share ' + kind} viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect width="100" height="4" class="rail" /><rect width=${of ? value / of * 100 : 0} height="4" class="bar" /></svg>
+      <svg class=${'share ' + kind} viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect width="100" height="4" class="rail" /><rect width=${of ? value / of * 100 : 0} height="4" class="fill" /></svg>
     </li>`)}
     <li>
       <span class="caption">${t('power')}</span>

@@ -62,7 +62,7 @@ const words = {
   ofTownsEffective: ['{n} / {of} 个乡镇有效', '{n} / {of} towns effective'],
   ofStreetsEffective: ['{n} / {of} 个街道有效', '{n} / {of} streets effective'],
   ofAllEffective: ['{n} / {of} 个乡级区划有效', '{n} / {of} divisions effective'],
-  definition: ['近 24 小时有公共枪可用', 'a public connector usable in 24 h'],
+  definition: ['近 24 小时有公共枪可用', 'usable within 24 h'],
   headlineSaid: ['乡镇有效覆盖 {percent}，{n} / {of} 个乡镇', 'Effective coverage {percent}, {n} of {of} towns'],
   ringSaid: ['有效 {effective}，新建起步 {starting}，失效 {failing}，连接待核 {unverified}，未覆盖 {none}，共 {total} 个乡镇',
     'effective {effective}, starting {starting}, failing {failing}, unverified {unverified}, uncovered {none}, of {total} towns'],
@@ -78,7 +78,7 @@ const words = {
   failing: ['失效', 'Failing'],
   unverified: ['待核', 'Unverified'],
   starting: ['起步', 'Starting'],
-  none: ['未覆盖', 'Uncovered'],
+  none: ['未覆盖', 'None'],
   effectiveLong: ['有效覆盖', 'Effective'],
   failingLong: ['纸面 · 失效', 'Paper · failing'],
   unverifiedLong: ['纸面 · 待核', 'Paper · unverified'],
@@ -132,12 +132,10 @@ const words = {
   evGainedAgain: ['恢复有效', 'effective again'],
   evGainedFirst: ['首次有效', 'first effective'],
   evLostTo: ['转为{state}', 'now {state}'],
-  evFault: ['{n} 号枪{fault}', 'connector {n}: {fault}'],
-  evDanger: ['危险告警：{n} 号枪{fault}', 'danger alarm, connector {n}: {fault}'],
-  evRestored: ['{n} 号枪恢复可用', 'connector {n} usable again'],
-  evOffline: ['{n} 号枪离线', 'connector {n} offline'],
-  evSilent: ['{n} 号枪静默', 'connector {n} silent'],
+  evDanger: ['危险告警：{fault}', 'danger: {fault}'],
+  evRestored: ['恢复可用', 'usable again'],
   pileNo: ['桩 {n}', 'pile {n}'],
+  pileShort: ['桩 {n}', '{n}'],
 
   targets: ['规划目标', 'Plan targets'],
   targetsLeft: ['到 {year} 年底 · 余 {days}', 'by the end of {year} · {days} left'],
@@ -349,18 +347,18 @@ const romanised = new Map(Object.entries({
 }));
 
 /**
- * A division's name as text: short for a city, with the romanised one where there is one.
+ * A division's name as text: the romanised one where there is one.
  * @param {string} code
  * @param {string} name
  */
-export function placeName(code, name) {
-  if (lang.value === 'en') return romanised.get(code) || name;
-  return code.length === 4 ? name.replace(/市$/, '') : name;
-}
+export const placeName = (code, name) => lang.value === 'en' && romanised.get(code) || name;
+
+/** The same, short where a column is narrow: 菏泽. @param {string} code @param {string} name */
+export const shortPlaceName = (code, name) => code.length === 4 ? placeName(code, name).replace(/市$/, '') : placeName(code, name);
 
 /** A zone's name, short enough for a list. @param {string} name */
 export const zoneName = (name) => name
-  .replace(/(火炬)?高新?技术产业开发区|高新技术开发区/, '高新').replace(/经济技术开发区/, '经开').replace(/港经济开发区/, '港经开');
+  .replace(/(火炬)?高(新)?技术(产业)?开发区/, '高新').replace(/经济技术开发区/, '经开').replace(/港经济开发区/, '港经开');
 
 /**
  * Text that is Chinese in either language.
@@ -368,8 +366,8 @@ export const zoneName = (name) => name
  */
 export const Zh = ({ children }) => lang.value === 'en' ? html`<span lang="zh-CN">${children}</span>` : children;
 
-/** @param {{code: string, name: string}} props */
-export function Place({ code, name }) {
-  const shown = placeName(code, name);
-  return shown === name ? html`<${Zh}>${name}<//>` : shown;
+/** @param {{code: string, name: string, short?: boolean}} props */
+export function Place({ code, name, short = false }) {
+  const shown = (short ? shortPlaceName : placeName)(code, name);
+  return name.startsWith(shown) ? html`<${Zh}>${shown}<//>` : shown;
 }

@@ -4,8 +4,8 @@ import { classOf, measures, rampOf } from './classes.js';
 import { Failed, Segments, useSize } from './figure.js';
 import { num, percent } from './format.js';
 import { ASPECT, loadMaps } from './geo.js';
-import { lang, Place, placeName, t, zoneName } from './i18n.js';
-import { Mark } from './marks.js';
+import { lang, Place, shortPlaceName, t, zoneName } from './i18n.js';
+import { Mark, STATES } from './marks.js';
 import { Problem } from './api.js';
 import { divisionHref, go, route, setQuery } from './route.js';
 import { colour, theme, useStores } from './store.js';
@@ -38,7 +38,7 @@ function optionOf({ maps, counts, measure, over, size, zoom, cities }) {
   });
   const names = cities.flatMap((c) => {
     const area = maps.cities.get(c.division);
-    return area ? [{ name: placeName(c.division, c.name), value: area.inside }] : [];
+    return area ? [{ name: shortPlaceName(c.division, c.name), value: area.inside }] : [];
   });
   return {
     animation: false,
@@ -153,8 +153,7 @@ function Readout({ measure, county, cities }) {
     <p class="caption">${city ? html`<${Place} code=${city.division} name=${city.name} />` : ' '}</p>
     <p class="name"><${Place} code=${shown.division === '37' ? '' : shown.division} name=${shown.name} /></p>
     <p class="value live">${whole ? percent(measure.part(shown), whole) : t(measure.empty)}</p>
-    <p class="caption live"><${Mark} state="effective" /> ${num(shown.effective)} <${Mark} state="failing" /> ${num(shown.failing)}
-      <${Mark} state="unverified" /> ${num(shown.unverified)} <${Mark} state="none" /> ${num(shown.none)}</p>
+    <p class="counts live">${STATES.filter((s) => shown[s]).map((s) => html`<span key=${s}><${Mark} state=${s} /> ${num(shown[s])}</span>`)}</p>
   </div>`;
 }
 
@@ -162,8 +161,7 @@ function Readout({ measure, county, cities }) {
 function totals(rows) {
   const sum = (/** @type {(r: any) => number} */ of) => rows.reduce((n, r) => n + of(r), 0);
   return {
-    total: sum((r) => r.total), effective: sum((r) => r.effective), failing: sum((r) => r.failing), unverified: sum((r) => r.unverified), none: sum((r) => r.none),
-    paper: sum((r) => r.paper), connectors: { public: sum((r) => r.connectors.public), online: sum((r) => r.connectors.online), fault: sum((r) => r.connectors.fault) },
+    ...Object.fromEntries(['total', ...STATES].map((key) => [key, sum((r) => r[key])])), paper: sum((r) => r.paper), connectors: { public: sum((r) => r.connectors.public), online: sum((r) => r.connectors.online), fault: sum((r) => r.connectors.fault) },
   };
 }
 
@@ -179,7 +177,7 @@ function Legend({ measure }) {
 }
 
 /** @param {{counties: any[], cities: any[], measure: import('./classes.js').Measure}} props */
-function CountyTable({ counties, cities, measure }) {
+export function CountyTable({ counties, cities, measure }) {
   return html`<div class="county-table"><table class="rows">
     <thead><tr><th scope="col">${t('county')}</th><th scope="col">${t('city')}</th><th scope="col" class="n">${t(measure.name)}</th><th scope="col" class="n">${t('effective')}</th><th scope="col" class="n">${t('towns')}</th></tr></thead>
     <tbody>${counties.map((c) => {

@@ -61,8 +61,22 @@ function ChildrenOutline({ areas, children }) {
         return html`<a key=${area.code} href=${divisionHref(area.code)} aria-label=${`${name} ${percent(c?.effective, c?.total)}`}>
           <path d=${path(area)} class=${step === null ? 'without' : ''} fill=${step === null ? undefined : ramp[step]} /></a>`;
       })}
-      ${areas.map((area) => html`<text key=${area.code} x=${place(area.inside)[0]} y=${place(area.inside)[1]} aria-hidden="true">${shortName(placeName(area.code, area.name))}</text>`)}
+      ${labels(areas.map((area) => ({ text: shortName(placeName(area.code, area.name)), at: place(area.inside) }))).map(({ text, at: [x, y] }) => html`<text key=${text} x=${x} y=${y} aria-hidden="true">${text}</text>`)}
     </svg></section>`;
+}
+
+/**
+ * Those labels that do not cover one before them.
+ * @param {{text: string, at: number[]}[]} wanted
+ */
+function labels(wanted) {
+  /** @type {typeof wanted} */
+  const kept = [];
+  const width = (/** @type {string} */ text) => [...text].reduce((w, c) => w + (c > '\u2e80' ? 10 : 5.5), 0);
+  for (const one of wanted) {
+    if (kept.every(({ text, at }) => Math.abs(at[1] - one.at[1]) > 11 || Math.abs(at[0] - one.at[0]) > (width(text) + width(one.text)) / 2)) kept.push(one);
+  }
+  return kept;
 }
 
 /** 曹县 stays, 牡丹区 is 牡丹. @param {string} name */

@@ -1,22 +1,24 @@
 // @ts-check
 import { html, useMemo, useRef } from './vendor/htm/standalone.mjs';
-import { Failed, useSize } from './figure.js';
+import { Failed, useFit } from './figure.js';
+import { measures } from './classes.js';
 import { Events } from './events.js';
 import { age } from './format.js';
 import { Headline, KeyFigures } from './headline.js';
-import { Place, t } from './i18n.js';
+import { Place, t, zoneName } from './i18n.js';
 import { useTopics } from './live.js';
-import { CountyMap } from './map.js';
+import { CountyMap, CountyTable } from './map.js';
 import { Mark } from './marks.js';
 import { reasonText } from './reasons.js';
 import { divisionHref } from './route.js';
+import { tall, useStore } from './store.js';
 import { Targets } from './targets.js';
 import { useTownships } from './townships.js';
 import { Units } from './units.js';
 
 /** @typedef {import('./townships.js').Township} Township */
 
-const ROW = 26; // px, as overview.css has it
+const LEAST = 5;
 /** @type {any[]} */
 const nothing = [];
 
@@ -33,6 +35,8 @@ export function Overview({ division }) {
     ${error && !loaded ? html`<section class="panel units"><${Failed} error=${error} retry=${retry} /></section>` : html`<${Units} cities=${cities} rows=${rows} />`}
     <${Events} division=${division} />
     <${Targets} division=${division} />
+    ${useStore(tall) && html`<section class="panel county-list" aria-labelledby="counties-title"><header><h2 id="counties-title">${t('counties')}</h2></header>
+      <${CountyTable} counties=${counties} cities=${cities} measure=${measures.effective} /></section>`}
     <${PaperTowns} rows=${rows} loaded=${loaded} division=${division} />
   </div>`;
 }
@@ -43,14 +47,14 @@ export function Overview({ division }) {
  */
 function PaperTowns({ rows, loaded, division }) {
   const box = useRef(null);
-  const { height } = useSize(box);
+  const fit = useFit(box, LEAST);
   const paper = useMemo(() => [...rows.values()].filter((r) => r.state === 'failing' || r.state === 'unverified')
     .sort((a, b) => (a.since || '') < (b.since || '') ? -1 : 1), [rows]);
-  const shown = paper.slice(0, Math.max(5, Math.floor(height / ROW)));
+  const shown = paper.slice(0, fit);
   return html`<section class="panel paper-towns" aria-labelledby="paper-title">
     <header><h2 id="paper-title">${t('paperTowns')}</h2><p>${t('paperTownsNote')}</p><a href=${divisionHref(division, { state: 'paper' })}>${t('all')} ${paper.length || ''}</a></header>
     <ol ref=${box}>${shown.map((r) => html`<li key=${r.division} data-division=${r.division}><a href=${divisionHref(r.division)}>
-      <span class="name"><${Mark} state=${r.state} /> <${Place} code=${r.division} name=${`${r.county} ${r.name}`} /></span>
+      <span class="name"><${Mark} state=${r.state} /> <${Place} code=${r.division} name=${`${zoneName(r.county)} ${r.name}`} /></span>
       <span class="why">${reasonText(r)}</span><span class="n">${age(r.since)}</span></a></li>`)}</ol>
     ${loaded && !paper.length && html`<p class="empty">${t('noPaper')}</p>`}
   </section>`;

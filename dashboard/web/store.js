@@ -83,6 +83,11 @@ export function remember(name, value) {
   }
 }
 
+/** Whether a sheet is so high that lists stand beside what sums them up. */
+const high = matchMedia('(min-width: 1200px) and (min-height: 1300px)');
+export const tall = new Store(high.matches);
+high.addEventListener('change', () => tall.set(high.matches));
+
 /** light or dark */
 export const theme = new Store(document.documentElement.dataset.theme || 'light');
 

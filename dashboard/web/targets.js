@@ -36,6 +36,28 @@ function gap(target) {
   return t('short', { n: target.kind === 'share' ? t('points', { n: num(missing, 1) }) : num(missing) });
 }
 
+/** @param {any} target */
+const fullName = (target) => lang.value === 'zh' ? target.name_zh : target.name_en;
+
+/** @param {any} target */
+const shortName = (target) => {
+  const word = term('ind_', target.indicator);
+  return word.startsWith('ind_') ? fullName(target) : word;
+};
+
+/**
+ * A target whose actual is known; over: its day has passed.
+ * @param {{target: any, over: boolean}} props
+ */
+function Known({ target, over }) {
+  const now = actual(target), short = now < target.value;
+  return html`<li title=${fullName(target)}>
+    <span class="name">${shortName(target)}</span>
+    <svg class="share" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true"><rect width="100" height="6" class="rail" /><rect width=${Math.min(100, now / target.value * 100)} height="6" class="fill" /></svg>
+    <span class="now">${amount(target, now)}</span><span class="aim">/ ${amount(target, target.value)}</span>
+    <span class=${short ? 'gap short' : 'gap'}>${short && over && html`<span aria-hidden="true">▲ </span>`}${gap(target)}</span></li>`;
+}
+
 /** The plan's targets beside what there is. @param {{division: string}} props */
 export function Targets({ division }) {
   const { data, error, retry } = useGet('targets', { division }, REFRESH);
@@ -47,18 +69,10 @@ export function Targets({ division }) {
     <header><h2 id="targets-title">${t('targets')}</h2>
       ${rows.length > 0 && html`<p>${t(days > 0 ? 'targetsLeft' : 'targetsOver', { year, days: t('days', { n: num(Math.abs(days)) }) })} · <span lang="zh-CN">${rows[0].document}</span></p>`}</header>
     ${error ? html`<${Failed} error=${error} retry=${retry} />` : !data && html`<${Reading} />`}
-    <ul>${rows.map((target) => {
-      const now = actual(target), short = now !== null && now < target.value;
-      const share = now === null ? 0 : Math.min(100, now / target.value * 100);
-      const full = lang.value === 'zh' ? target.name_zh : target.name_en;
-      return html`<li key=${target.indicator} title=${full}>
-        <span class="name">${term('ind_', target.indicator).replace(/^ind_.*/, full)}</span>
-        <svg class="share" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
-          ${now !== null && html`<rect width="100" height="6" class="rail" />`}<rect width=${share} height="6" class="bar" /></svg>
-        <span class="now">${now === null ? NO_DATA : amount(target, now)}</span>
-        <span class="aim">${amount(target, target.value)}</span>
-        <span class=${short ? 'gap short' : 'gap'}>${now === null ? NO_DATA : html`${short && days <= 0 && html`<span aria-hidden="true">▲ </span>`}${gap(target)}`}</span>
-      </li>`;
-    })}</ul>
+    <div class="columns">
+      <ul class="known">${rows.filter((r) => actual(r) !== null).map((target) => html`<${Known} key=${target.indicator} target=${target} over=${days <= 0} />`)}</ul>
+      <ul class="unknown">${rows.filter((r) => actual(r) === null).map((target) => html`<li key=${target.indicator} title=${fullName(target)}>
+        <span class="name">${shortName(target)}</span><span class="now">${NO_DATA}</span><span class="aim">${amount(target, target.value)}</span></li>`)}</ul>
+    </div>
   </section>`;
 }

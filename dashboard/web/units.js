@@ -2,7 +2,7 @@
 import { html, useMemo, useRef, useState } from './vendor/htm/standalone.mjs';
 import { Figure, useSize } from './figure.js';
 import { num, percent } from './format.js';
-import { lang, Place, placeName, t } from './i18n.js';
+import { lang, Place, placeName, t, zoneName } from './i18n.js';
 import { Mark, MarkStrip, STATES } from './marks.js';
 import { divisionHref, go } from './route.js';
 import { useStore } from './store.js';
@@ -41,7 +41,7 @@ export function Units({ cities, rows }) {
   const find = (/** @type {any} */ e) => rows.get(e.target.parentNode?.dataset?.division || '') || null;
   return html`<section class="panel units" aria-labelledby="units-title" ref=${body}>
     <header><h2 id="units-title">${t('units')}</h2>
-      <p class="legend">${over ? html`<${Mark} state=${over.state} /> <${Place} code=${over.division} name=${over.county + ' ' + over.name} /> ${t(over.state)}`
+      <p class="legend">${over ? html`<${Mark} state=${over.state} /> <${Place} code=${over.division} name=${zoneName(over.county) + ' ' + over.name} /> ${t(over.state)}`
         : STATES.map((s) => html`<span key=${s}><${Mark} state=${s} /> ${t(s)}</span>`)}</p></header>
     <div class="unit-row head" aria-hidden="true"><span>${t('city')}</span><span>${t('effective')}</span><span></span><span>${t('gap')}</span></div>
     <ul onClick=${(/** @type {any} */ e) => { const row = find(e); if (row) go(divisionHref(row.division)); }}
@@ -62,7 +62,7 @@ function CityRow({ city, towns, pitch }) {
   const strip = useMemo(() => html`<${MarkStrip} towns=${towns} pitch=${pitch} height=${8} />`, [shown, pitch]);
   return html`<li class="unit-row">
     <a href=${divisionHref(city.division)} aria-label=${`${placeName(city.division, city.name)} ${percent(city.effective, city.total)} ${t('ofTownsEffective', { n: num(city.effective), of: num(city.total) })}`}>
-      <${Place} code=${city.division} name=${city.name} /></a>
+      <${Place} code=${city.division} name=${city.name} short /></a>
     <${Figure} value=${city.effective}><b>${percent(city.effective, city.total, 0)}</b><//>
     ${strip}
     <span class="live">${num(city.total - city.effective)}</span>
