@@ -67,30 +67,43 @@ type Delivery struct {
 // Several processes may share one.
 type Durable struct {
 	consumer jetstream.Consumer
-	messages jetstream.MessagesContext
+	messages jetstream.MessagesContext // nil for one that only looks
 	name     string
 }
 
 const (
-	confirmWithin  = time.Minute
-	mostUnderWay   = 1024 // batches delivered and not yet confirmed
+	confirmWithin = time.Minute
+	mostUnderWay  = 1024 // batches delivered and not yet confirmed
 )
 
 // Durable opens the consumer of that name over all partitions, at the log's first message when it
 // is new.
 func (l *Log) Durable(ctx context.Context, name string) (*Durable, error) {
-	consumer, err := l.js.CreateOrUpdateConsumer(ctx, readingsStream, jetstream.ConsumerConfig{
+	d, err := l.Peek(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	d.messages, err = d.consumer.Messages(jetstream.PullMaxMessages(mostUnderWay/2), jetstream.WithMessagesErrOnMissingHeartbeat(false))
+	if err != nil {
+		return nil, fmt.Errorf("open consumer %s of the log: %w", name, err)
+	}
+	return d, nil
+}
+
+// Peek opens an existing consumer without taking anything from it, for Backlog.
+func (l *Log) Peek(ctx context.Context, name string) (*Durable, error) {
+	consumer, err := l.js.CreateOrUpdateConsumer(ctx, readingsStream, durableConfig(name))
+	if err != nil {
+		return nil, fmt.Errorf("open consumer %s of the log: %w", name, err)
+	}
+	return &Durable{consumer: consumer, name: name}, nil
+}
+
+func durableConfig(name string) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
 		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckWait: confirmWithin, MaxAckPending: mostUnderWay,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open consumer %s of the log: %w", name, err)
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(mostUnderWay / 2))
-	if err != nil {
-		return nil, fmt.Errorf("open consumer %s of the log: %w", name, err)
-	}
-	return &Durable{consumer: consumer, messages: messages, name: name}, nil
 }
 
 // Next waits for a batch, then gathers more for at most wait or until there are readings in hand.

@@ -291,4 +291,3 @@ func (w *Writer) store(ctx context.Context, m *sentMessage) bool {
 		m.ack, m.err = w.log.js.PublishAsync(m.subject, m.data)
 	}
 }
-

@@ -18,6 +18,7 @@ const (
 	maxAhead        = 10 * time.Minute // of the gateway's clock
 	maxTextRunes    = 200
 	maxOrderBytes   = 64
+	maxRejectsTold  = 64 // of one payload, each by itself; the rest is told as one a reason
 )
 
 // oldest is the earliest time that a message may bear: what is before is a clock that never was set.
@@ -26,6 +27,7 @@ var oldest = time.Date(2015, 1, 1, 0, 0, 0, 0, time.UTC)
 // A Reject tells which object of a payload could not be used, and why.
 type Reject struct {
 	Index     int // of the object in the array; -1 for the whole payload
+	Count     int // of objects refused for this reason, where several are told as one; 0 is one
 	Pile      string
 	Connector string
 	Reason    Reason
@@ -70,6 +72,16 @@ func (p *parser) reject(index int, o *object, reason Reason, detail string) {
 	r := Reject{Index: index, Reason: reason, Detail: detail}
 	if o != nil {
 		r.Pile, r.Connector = o.reading.Pile.Equipment, string(o.reading.Connector)
+	}
+	// A payload of nothing but brackets would otherwise fill memory with complaints about it.
+	if len(p.rejects) >= maxRejectsTold {
+		for i := range p.rejects {
+			if same := &p.rejects[i]; same.Reason == reason && same.Count > 0 {
+				same.Count++
+				return
+			}
+		}
+		r.Count = 1
 	}
 	p.rejects = append(p.rejects, r)
 }
@@ -302,7 +314,9 @@ func (p *parser) kindField(o *object, d *jx.Decoder, key string) bool {
 func (p *parser) status(o *object, d *jx.Decoder) {
 	code, ok := p.integer(o, d, "status")
 	if !ok {
-		o.reason = BadStatus
+		if o.reason == BadField {
+			o.reason = BadStatus
+		}
 		return
 	}
 	status, ok := charge.ParseStatus(code)
