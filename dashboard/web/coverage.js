@@ -96,7 +96,7 @@ function DivisionPage({ code }) {
     </div>
     <aside>
       ${counts && html`<${Outline} code=${code} children=${counts.children} towns=${county ? towns : []} />`}
-      <${ConnectorFacts} counts=${counts} />
+      <${ConnectorFacts} counts=${counts} note=${t('inThisTier')} />
     </aside>
   </article>`;
 }
@@ -164,20 +164,20 @@ function lastUsable(r) {
   return r.connectors ? t('never') : NO_DATA;
 }
 
-/** @param {{counts: any}} props */
-function ConnectorFacts({ counts }) {
+/** @param {{counts: any, note: string}} props */
+function ConnectorFacts({ counts, note }) {
   const c = counts && counts.connectors;
   const rows = [
     [t('stations'), num(counts?.stations)], [t('registered'), num(c?.public)], [t('onlineShort'), c ? `${num(c.online)} · ${percent(c.online, c.public)}` : NO_DATA],
     [t('usable'), c ? `${num(c.usable)} · ${percent(c.usable, c.public)}` : NO_DATA], [t('charging'), num(c?.charging)], [t('fault'), num(c?.fault)], [t('power'), c ? html`${num(c.power_kw, 1)}<${Unit}>kW<//>` : NO_DATA],
   ];
-  return html`<section aria-labelledby="connectors-title"><header><h2 id="connectors-title">${t('connectorsHere')}</h2><p>${t('inThisTier')}</p></header>
+  return html`<section aria-labelledby="connectors-title"><header><h2 id="connectors-title">${t('connectorsHere')}</h2><p>${note}</p></header>
     <dl class="facts">${rows.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd class="live">${value}</dd></div>`)}</dl></section>`;
 }
 
 /** @param {{code: string}} props of 9 digits */
 function TownshipPage({ code }) {
-  const [{ data, error }] = useTopics([`coverage:${code.slice(0, 6)}:all`]);
+  const [{ data, error }, county] = useTopics([`coverage:${code.slice(0, 6)}:all`, 'coverage:' + code.slice(0, 6)]);
   const { rows } = useTownships(code, 'all', useMemo(() => data ? data.children.filter((/** @type {any} */ c) => c.division === code) : undefined, [data]));
   const row = rows.get(code);
   const told = row ? `${row.state} ${row.online} ${row.usable} ${row.charging} ${row.fault}` : '';
@@ -190,9 +190,9 @@ function TownshipPage({ code }) {
       <h1>${row ? html`<${Place} code=${code} name=${row.name} />` : NO_DATA}<small>${code}</small></h1>
       ${row && html`<p class="covered"><${Figure} value=${row.state} class=${'share-figure state-' + row.state}><${Mark} state=${row.state} notObserved=${row.not_observed} /> ${t(/** @type {any} */ (row.state + 'Long'))}<//>
         <span class="live">${reasonText(row)}</span></p>
-      <p class="legend"><span>${t('since')} <b class="live">${age(row.since)}</b></span><span>${t('lastUsable')} <b class="live">${lastUsable(row)}</b></span>
-        <span>${t('charging')} <b class="live">${num(row.charging)}</b></span><span>${t('power')} <b class="live">${num(row.power_kw, 1)}</b> kW</span></p>`}
+      <p class="legend"><span>${t('since')} <b class="live">${age(row.since)}</b></span><span>${t('lastUsable')} <b class="live">${lastUsable(row)}</b></span></p>`}
     </header>
     <div class="main-column"><header><h2>${t('pilesHere')}</h2></header><${DivisionPiles} division=${code} turn=${seen} /></div>
+    <aside>${county.data && html`<${Outline} code=${county.data.division} children=${[]} towns=${county.data.children} selected=${code} /><${ConnectorFacts} counts=${data && data.children.find((/** @type {any} */ c) => c.division === code)} note="" />`}</aside>
   </article>`;
 }

@@ -15,7 +15,7 @@ export function Figure({ value, children, id, class: kind = '' }) {
     if (before.current !== undefined && before.current !== null) changes.current++;
     before.current = value;
   }
-  return html`<span id=${id} key=${changes.current} class=${`live ${kind} ${changes.current ? 'changed' : ''}`}>${children}</span>`;
+  return html`<span id=${id} key=${changes.current} class=${`figure live ${kind} ${changes.current ? 'changed' : ''}`}>${children}</span>`;
 }
 
 /** A unit behind a figure. @param {{children?: any}} props */

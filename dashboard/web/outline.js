@@ -3,12 +3,13 @@ import { html, useEffect, useMemo, useState } from './vendor/htm/standalone.mjs'
 import { classOf, measures, rampOf } from './classes.js';
 import { percent } from './format.js';
 import { ASPECT, boundsOf, loadMaps, schematicPoints } from './geo.js';
-import { Place, placeName, t } from './i18n.js';
+import { placeName, t } from './i18n.js';
 import { divisionHref } from './route.js';
 import { theme, useStore } from './store.js';
 
 /** @typedef {import('./geo.js').Area} Area */
 /** @typedef {import('./geo.js').Point} Point */
+/** @typedef {{division: string, name: string, state: import('./marks.js').State}} Town */
 
 const WIDTH = 320;
 const TALLEST = 260;
@@ -29,9 +30,9 @@ function projection(areas) {
 /**
  * A small map: the children of the province or a city in their classes, or a county with its towns
  * at schematic places.
- * @param {{code: string, children: any[], towns: import('./townships.js').Township[]}} props
+ * @param {{code: string, children: any[], towns: Town[], selected?: string}} props
  */
-export function Outline({ code, children, towns }) {
+export function Outline({ code, children, towns, selected = '' }) {
   const [maps, setMaps] = useState(/** @type {import('./geo.js').Maps | null} */ (null));
   useEffect(() => {
     let gone = false;
@@ -41,7 +42,7 @@ export function Outline({ code, children, towns }) {
   if (!maps) return null;
   if (code.length === 6) {
     const county = maps.counties.get(code);
-    return county ? html`<${CountyOutline} county=${county} towns=${towns} />` : null;
+    return county ? html`<${CountyOutline} county=${county} towns=${towns} selected=${selected} />` : null;
   }
   const areas = code.length === 2 ? [...maps.cities.values()] : [...maps.counties.values()].filter((a) => a.parent === code);
   return html`<${ChildrenOutline} areas=${areas} children=${children} />`;
@@ -65,6 +66,9 @@ function ChildrenOutline({ areas, children }) {
     </svg></section>`;
 }
 
+/** About how wide a label is drawn. @param {string} text */
+const widthOf = (text) => [...text].reduce((w, c) => w + (c > '\u2e80' ? 10 : 5.5), 0);
+
 /**
  * Those labels that do not cover one before them.
  * @param {{text: string, at: number[]}[]} wanted
@@ -72,9 +76,8 @@ function ChildrenOutline({ areas, children }) {
 function labels(wanted) {
   /** @type {typeof wanted} */
   const kept = [];
-  const width = (/** @type {string} */ text) => [...text].reduce((w, c) => w + (c > '\u2e80' ? 10 : 5.5), 0);
   for (const one of wanted) {
-    if (kept.every(({ text, at }) => Math.abs(at[1] - one.at[1]) > 11 || Math.abs(at[0] - one.at[0]) > (width(text) + width(one.text)) / 2)) kept.push(one);
+    if (kept.every(({ text, at }) => Math.abs(at[1] - one.at[1]) > 11 || Math.abs(at[0] - one.at[0]) > (widthOf(text) + widthOf(one.text)) / 2)) kept.push(one);
   }
   return kept;
 }
@@ -82,23 +85,23 @@ function labels(wanted) {
 /** 曹县 stays, 牡丹区 is 牡丹. @param {string} name */
 const shortName = (name) => name.length > 2 ? name.replace(/[市县区]$/, '') : name;
 
-/** @param {{county: Area, towns: import('./townships.js').Township[]}} props */
-function CountyOutline({ county, towns }) {
+/** @param {{county: Area, towns: Town[], selected: string}} props */
+function CountyOutline({ county, towns, selected }) {
   const { place, path, width, height } = useMemo(() => projection([county]), [county]);
   const byCode = [...towns].sort((a, b) => a.division < b.division ? -1 : 1);
   const points = useMemo(() => schematicPoints(county, byCode.length), [county, byCode.length]);
-  const named = new Set(byCode.filter((town) => town.state !== 'effective').slice(0, LABELS).map((town) => town.division));
+  const placed = byCode.slice(0, points.length).map((town, i) => ({ town, at: place(points[i]), text: placeName(town.division, town.name) }));
+  const named = placed.filter(({ town }) => town.division === selected || (!selected && town.state !== 'effective')).slice(0, LABELS).map(({ town, at: [x, y], text }) => {
+    const left = x > width * 0.7, half = widthOf(text) / 2 + 8;
+    return { text, at: [left ? x - half : x + half, y + 4], town };
+  });
   return html`<section aria-labelledby="outline-title"><header><h2 id="outline-title">${t('location')}</h2><p>${t('schematic')}</p></header>
     <svg class="outline" viewBox=${`0 0 ${width} ${height}`}>
       <path d=${path(county)} class="without" />
-      ${byCode.map((town, i) => {
-        if (!points[i]) return null;
-        const [x, y] = place(points[i]);
-        const right = x > width * 0.7;
-        return html`<a key=${town.division} href=${divisionHref(town.division)} aria-label=${`${town.name} ${t(town.state)}`} data-state=${town.state}>
-          <${Point} state=${town.state} x=${x - 5} y=${y - 5} />
-          ${named.has(town.division) && html`<text class="town" x=${right ? x - 8 : x + 8} y=${y + 4} text-anchor=${right ? 'end' : 'start'}><${Place} code=${town.division} name=${town.name} /></text>`}</a>`;
-      })}
+      ${placed.map(({ town, at: [x, y], text }) => html`<a key=${town.division} href=${divisionHref(town.division)} aria-label=${`${text} ${t(town.state)}`} data-state=${town.state}>
+        <${Point} state=${town.state} x=${x - 5} y=${y - 5} />
+        ${town.division === selected && html`<rect class="selected" x=${x - 8} y=${y - 8} width="16" height="16" />`}</a>`)}
+      ${labels(named).map(({ text, at: [x, y] }) => html`<text key=${text} x=${x} y=${y} aria-hidden="true">${text}</text>`)}
     </svg></section>`;
 }
 
