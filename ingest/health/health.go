@@ -1,0 +1,281 @@
+// Package health knows what a connector's messages mean: its status, whether it is heard, whether
+// it is usable. It is pure: the same readings and ticks in the same order always give the same
+// state, whichever way they are cut into batches; it asks no clock, and reads and writes nothing.
+package health
+
+import (
+	"time"
+
+	"pilewatch/internal/charge"
+)
+
+// A Policy is the numbers of judgement.md §1 that the simple form of this package uses.
+type Policy struct {
+	StatusHolds   time.Duration // a told status that is not repeated holds so long
+	LeastSilence  time.Duration // the silence limit is this or SilentReports reports, whichever is longer
+	MostSilence   time.Duration
+	SilentReports int
+	OutageAfter   time.Duration // no tick of any gateway for so long is an outage of the platform
+	OutagesKept   time.Duration
+}
+
+// DefaultPolicy is 6 hours, 15 minutes, 24 hours, 3 reports, 2 minutes.
+func DefaultPolicy() Policy {
+	return Policy{
+		StatusHolds: 6 * time.Hour, LeastSilence: 15 * time.Minute, MostSilence: 24 * time.Hour, SilentReports: 3,
+		OutageAfter: 2 * time.Minute, OutagesKept: 96 * time.Hour,
+	}
+}
+
+// powerHolds is how long a reading of power stands for what a connector draws (design: "History").
+const powerHolds = time.Minute
+
+// Connector is the state of one connector. Instants are Unix milliseconds by the gateway's clock
+// unless said otherwise, 0 for never. The zero value has told nothing.
+type Connector struct {
+	Told       bool
+	Gone       bool // a last will or the end of its own connection was the last word of its presence
+	Silent     bool
+	Status     charge.Status // as told
+	Fault      charge.Fault
+	Since      int64 // of what Shown gives
+	ToldAt     int64 // the status was last told or agreed with
+	DeviceAt   int64 // by the device's clock: of the newest status
+	Seq        uint64
+	HasSeq     bool
+	Heard      int64
+	LastUsable int64
+	PowerKW    float32
+	PowerAt    int64
+	SilenceMS  int64 // the silence limit
+}
+
+// A Pile is what its connectors share: who of several sessions is the newest.
+type Pile struct {
+	Session int64 // newest session of the device's own heartbeats, Unix ms by its clock
+	Link    int64 // newest session of the listener's records
+}
+
+// State is the state of all connectors of a partition, and the log's clock.
+type State struct {
+	policy  Policy
+	now     int64
+	outages []span // of the platform, oldest first
+}
+
+type span struct{ From, Until int64 }
+
+// New makes a state that has consumed nothing.
+func New(policy Policy) *State { return &State{policy: policy} }
+
+// Now is the largest log time consumed; zero before the first.
+func (s *State) Now() time.Time {
+	if s.now == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(s.now).UTC()
+}
+
+// Advance moves the log's clock. A gap of more than OutageAfter since the last record of any
+// gateway is an outage of the platform: nobody could be heard in it, so it counts for nothing, and
+// silence starts anew after it. It reports whether there was one.
+func (s *State) Advance(at time.Time) (outage bool) {
+	ms := at.UnixMilli()
+	if ms <= s.now {
+		return false
+	}
+	if s.now != 0 && ms-s.now > s.policy.OutageAfter.Milliseconds() {
+		s.outages = append(s.outages, span{s.now, ms})
+		outage = true
+	}
+	s.now = ms
+	for len(s.outages) > 0 && ms-s.outages[0].Until > s.policy.OutagesKept.Milliseconds() {
+		s.outages = s.outages[1:]
+	}
+	return outage
+}
+
+// Observed is how much of the time from since (Unix ms) to now the platform could observe.
+func (s *State) Observed(since int64) time.Duration {
+	d := s.now - since
+	for _, o := range s.outages {
+		d -= max(0, min(o.Until, s.now)-max(o.From, since))
+	}
+	return time.Duration(max(d, 0)) * time.Millisecond
+}
+
+// SilenceLimit is the larger of 15 minutes and three reports, at most 24 hours.
+func (s *State) SilenceLimit(reportEvery time.Duration) time.Duration {
+	return min(max(s.policy.LeastSilence, time.Duration(s.policy.SilentReports)*reportEvery), s.policy.MostSilence)
+}
+
+// Shown is the status that stands now: as told, but Offline when it has left.
+func (c *Connector) Shown() charge.Status {
+	if c.Gone {
+		return charge.Offline
+	}
+	return c.Status
+}
+
+// Usable tells whether the connector can serve a driver now: told so, the status still holds, not
+// silent (judgement.md §1).
+func (s *State) Usable(c *Connector) bool {
+	return c.Told && !c.Silent && !c.Gone && c.Status.Usable() &&
+		s.now-c.ToldAt <= s.policy.StatusHolds.Milliseconds()
+}
+
+// Power is what the connector draws now, in kW; a reading of it stands for a minute.
+func (s *State) Power(c *Connector) float64 {
+	if c.PowerAt == 0 || s.now-c.PowerAt > powerHolds.Milliseconds() {
+		return 0
+	}
+	return float64(c.PowerKW)
+}
+
+// Hear takes note that the connector's pile was heard at the gateway's time received (Unix ms).
+func (s *State) Hear(c *Connector, received int64) {
+	c.Heard = max(c.Heard, received)
+	if c.Silent {
+		c.Silent = false
+		c.Since = received
+	}
+}
+
+// Tell takes a status or telemetry of the connector. A message that is older than what is known
+// is heard and changes nothing else.
+func (s *State) Tell(c *Connector, r *charge.Reading) {
+	received := r.Received.UnixMilli()
+	s.Hear(c, received)
+	if c.Gone {
+		c.Gone, c.Since = false, received
+	}
+	if !newer(c, r) {
+		return
+	}
+	at := min(r.At.UnixMilli(), received)
+	c.DeviceAt = r.At.UnixMilli()
+	if r.Tells(charge.HasSeq) {
+		c.Seq, c.HasSeq = r.Seq, true
+	}
+	if r.Tells(charge.HasStatus) {
+		if !c.Told || c.Status != r.Status || (r.Kind == charge.KindStatus && c.Fault != r.Fault) {
+			c.Since = received
+		}
+		c.Told, c.Status = true, r.Status
+		if r.Kind == charge.KindStatus || r.Status != charge.Faulted {
+			c.Fault = r.Fault
+		}
+		c.ToldAt = max(c.ToldAt, at)
+	} else if r.Kind == charge.KindTelemetry && c.Status == charge.Charging && r.Tells(charge.HasPower) && r.PowerKW != 0 {
+		c.ToldAt = max(c.ToldAt, at) // telemetry that agrees repeats the status
+	}
+	if r.Tells(charge.HasPower) {
+		c.PowerKW, c.PowerAt = float32(r.PowerKW), at
+	}
+	if r.Tells(charge.HasStatus) && r.Status != charge.Charging {
+		c.PowerKW, c.PowerAt = 0, 0
+	}
+}
+
+// newer tells whether r is news to c: by the sequence number where both have one and it rises by
+// little (a wrap or a restart goes by time), else by the device's time.
+func newer(c *Connector, r *charge.Reading) bool {
+	if !c.Told || r.Tells(charge.ClockWrong) {
+		return true
+	}
+	if c.HasSeq && r.Tells(charge.HasSeq) {
+		const window = 1 << 20
+		if ahead := r.Seq - c.Seq; ahead != 0 && ahead < window {
+			return true
+		}
+		if behind := c.Seq - r.Seq; behind < window {
+			return behind == 0 && r.At.UnixMilli() > c.DeviceAt
+		}
+	}
+	return r.At.UnixMilli() >= c.DeviceAt
+}
+
+// Beat takes a heartbeat of the pile: presence. A last will counts only if its session is the
+// newest heard, so that the late "disconnected" of an old session never marks a pile offline
+// that has come back. It reports whether the pile has left (gone) or is there.
+func (p *Pile) Beat(r *charge.Reading) (gone, counts bool) {
+	if !r.Tells(charge.HasSession) {
+		return r.Tells(charge.HasOnline) && !r.Online, true
+	}
+	if r.Session < p.Session {
+		return false, false
+	}
+	p.Session = r.Session
+	return r.Tells(charge.HasOnline) && !r.Online, true
+}
+
+// Attach takes the listener's record that a connection opened or ended. An end counts only if it
+// is that of the newest connection.
+func (p *Pile) Attach(r *charge.Reading) (gone, counts bool) {
+	if r.Kind == charge.KindConnected {
+		p.Link = max(p.Link, r.Session)
+		return false, true
+	}
+	return true, r.Session >= p.Link
+}
+
+// Leave marks the connector as gone, by the word of its presence.
+func (s *State) Leave(c *Connector, received int64) {
+	if !c.Gone && c.Told {
+		c.Gone, c.Since = true, received
+		c.PowerKW, c.PowerAt = 0, 0
+	}
+}
+
+// Return marks the connector as there again.
+func (s *State) Return(c *Connector, received int64) {
+	s.Hear(c, received)
+	if c.Gone {
+		c.Gone, c.Since = false, received
+	}
+}
+
+// Settle brings the connector to now: it may have gone silent, and while it is usable it was last
+// usable now.
+func (s *State) Settle(c *Connector) {
+	if c.Told && !c.Silent && s.unheard(c) > c.SilenceMS {
+		c.Silent, c.Since = true, s.now
+		c.PowerKW, c.PowerAt = 0, 0
+	}
+	if s.Usable(c) {
+		c.LastUsable = s.now
+	}
+}
+
+// unheard is how long the connector was not heard, counted anew after an outage of the platform.
+func (s *State) unheard(c *Connector) int64 {
+	from := c.Heard
+	if n := len(s.outages); n > 0 {
+		from = max(from, s.outages[n-1].Until)
+	}
+	return s.now - from
+}
+
+// A Snapshot is what a State keeps beside its connectors, for a checkpoint.
+type Snapshot struct {
+	NowMS   int64
+	Outages [][2]int64 // from and until, Unix ms
+}
+
+// Snapshot gives the state's own part of a checkpoint.
+func (s *State) Snapshot() Snapshot {
+	snap := Snapshot{NowMS: s.now}
+	for _, o := range s.outages {
+		snap.Outages = append(snap.Outages, [2]int64{o.From, o.Until})
+	}
+	return snap
+}
+
+// Restore makes a state go on where the snapshot was taken.
+func Restore(policy Policy, snap Snapshot) *State {
+	s := &State{policy: policy, now: snap.NowMS}
+	for _, o := range snap.Outages {
+		s.outages = append(s.outages, span{o[0], o[1]})
+	}
+	return s
+}

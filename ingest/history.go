@@ -1,0 +1,213 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"pilewatch/internal/charge"
+	"pilewatch/internal/journal"
+	"pilewatch/internal/series"
+)
+
+// PointWriter is where readings go; *series.Embedded and *series.Influx are ones.
+type PointWriter interface {
+	Write(ctx context.Context, batch []charge.Reading) error
+}
+
+// history moves readings from the log to where the past is kept, and tells the log that they are
+// safe when they are. While the store is away the log is the buffer.
+type history struct {
+	points  PointWriter
+	flush   time.Duration
+	size    int
+	log     *slog.Logger
+	metrics historyMetrics
+
+	written map[charge.ConnectorKey]idleWritten // what was last written of each connector that rests
+}
+
+type historyMetrics struct {
+	written  prometheus.Counter
+	left     prometheus.Counter
+	rejected prometheus.Counter
+	retries  prometheus.Counter
+	away     prometheus.Gauge
+	backlog  prometheus.Gauge
+	behind   prometheus.Gauge
+}
+
+func newHistory(cfg *Config, points PointWriter, log *slog.Logger, reg prometheus.Registerer) *history {
+	f := promauto.With(reg)
+	return &history{
+		points: points, flush: cfg.FlushEvery, size: cfg.FlushSize, log: log,
+		written: make(map[charge.ConnectorKey]idleWritten),
+		metrics: historyMetrics{
+			written:  f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_written_total", Help: "Readings that the history has accepted."}),
+			left:     f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_left_total", Help: "Readings that say nothing new and are not written: heartbeats, presence, repeated idle."}),
+			rejected: f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_rejected_total", Help: "Readings that the history refused for their content."}),
+			retries:  f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_retries_total", Help: "Writes tried again because the history did not answer or said so."}),
+			away:     f.NewGauge(prometheus.GaugeOpts{Name: "ingest_history_away", Help: "1 while the history does not take readings."}),
+			backlog:  f.NewGauge(prometheus.GaugeOpts{Name: "ingest_history_backlog_batches", Help: "Batches in the log that are not in the history yet."}),
+			behind:   f.NewGauge(prometheus.GaugeOpts{Name: "ingest_history_backlog_seconds", Help: "Age of the newest batch that is in the history."}),
+		},
+	}
+}
+
+// run works until ctx ends.
+func (h *history) run(ctx context.Context, log *journal.Log) error {
+	durable, err := log.Durable(ctx, "history")
+	if err != nil {
+		return err
+	}
+	defer durable.Stop()
+	for ctx.Err() == nil {
+		deliveries, err := durable.Next(ctx, h.flush, h.size)
+		if err != nil {
+			return fmt.Errorf("history: %w", err)
+		}
+		if len(deliveries) == 0 {
+			continue
+		}
+		if err := h.write(ctx, durable, deliveries); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil // not written: the log keeps them
+		}
+		if err := durable.Confirm(deliveries); err != nil {
+			return err
+		}
+		h.metrics.behind.Set(time.Since(deliveries[len(deliveries)-1].At).Seconds())
+	}
+	return nil
+}
+
+// watch keeps the backlog's gauge.
+func (h *history) watch(ctx context.Context, log *journal.Log) error {
+	durable, err := log.Peek(ctx, "history")
+	if err != nil {
+		return err
+	}
+	ticks := time.NewTicker(5 * time.Second)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticks.C:
+			if batches, _, err := durable.Backlog(ctx); err == nil {
+				h.metrics.backlog.Set(float64(batches))
+			}
+		}
+	}
+}
+
+const (
+	firstRetry = 100 * time.Millisecond
+	mostRetry  = 10 * time.Second
+	holdEvery  = 20 * time.Second // less than a third of the log's patience
+)
+
+// write writes the readings of the batches, again and again until the store has taken or refused
+// them. It fails only for a cause that waiting does not mend.
+func (h *history) write(ctx context.Context, durable *journal.Durable, deliveries []journal.Delivery) error {
+	batch := h.worthKeeping(deliveries)
+	if len(batch) == 0 {
+		return nil
+	}
+	held := time.Now()
+	wait := firstRetry
+	for away := false; ; away = true {
+		err := h.points.Write(ctx, batch)
+		var rejected *series.RejectedError
+		if errors.As(err, &rejected) {
+			h.metrics.rejected.Add(float64(len(rejected.Points)))
+			h.log.Warn("history refuses readings for their content", "readings", len(rejected.Points), "err", rejected)
+			h.metrics.written.Add(float64(len(batch) - len(rejected.Points)))
+			err = nil
+		} else if err == nil {
+			h.metrics.written.Add(float64(len(batch)))
+		}
+		if err == nil {
+			if away {
+				h.metrics.away.Set(0)
+				h.log.Info("history takes readings again")
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		h.metrics.retries.Inc()
+		if !away {
+			h.metrics.away.Set(1)
+			h.log.Warn("history does not take readings, the log keeps them", "readings", len(batch), "err", err)
+		}
+		pause := wait/2 + time.Duration(rand.Int64N(int64(wait))) //nolint:gosec // jitter
+		var retry *series.RetryError
+		if errors.As(err, &retry) && retry.After > pause {
+			pause = retry.After
+		}
+		wait = min(2*wait, mostRetry)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(min(pause, holdEvery)):
+		}
+		if time.Since(held) > holdEvery {
+			held = time.Now()
+			if err := durable.Hold(deliveries); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// idleWritten tells of a connector that its last status written was idle, and in which hour.
+type idleWritten struct{ hour int64 }
+
+// worthKeeping leaves out what says nothing new (design: "History"): heartbeats and presence,
+// statuses taken at our clock, and of repeated idle all but the first of each hour.
+func (h *history) worthKeeping(deliveries []journal.Delivery) []charge.Reading {
+	var batch []charge.Reading
+	for _, d := range deliveries {
+		for i := range d.Readings {
+			if r := &d.Readings[i]; h.says(r) {
+				batch = append(batch, *r)
+			} else {
+				h.metrics.left.Inc()
+			}
+		}
+	}
+	return batch
+}
+
+func (h *history) says(r *charge.Reading) bool {
+	if r.Tells(charge.ClockWrong) {
+		return false
+	}
+	switch r.Kind {
+	case charge.KindTelemetry, charge.KindOrder, charge.KindAlarm:
+		return true
+	case charge.KindStatus:
+		key := charge.ConnectorKey{Pile: r.Pile, Connector: r.Connector}
+		if r.Status != charge.Idle {
+			delete(h.written, key)
+			return true
+		}
+		hour := r.At.Unix() / 3600
+		if last, ok := h.written[key]; ok && last.hour == hour {
+			return false
+		}
+		h.written[key] = idleWritten{hour}
+		return true
+	}
+	return false
+}
