@@ -6,7 +6,7 @@ import "time"
 // those who have signed in.
 type Config struct {
 	HTTP           string `name:"http" help:"Where the page, the API, /healthz, /readyz and /metrics are served (host:port)." default:"127.0.0.1:8080" env:"HTTP" placeholder:"ADDR"`
-	Public         bool   `help:"Let anyone read coverage, public piles and events. What a payload held and residential piles still need a sign-in." env:"PUBLIC" negatable:""`
+	Public         bool   `help:"Let anyone read coverage, public piles and events. What a payload held and residential piles still need a sign-in." default:"${public=false}" env:"PUBLIC" negatable:""`
 	WebDir         string `name:"web-dir" help:"Serve the page's files from this directory instead of from the program, to work on them." env:"WEB_DIR" placeholder:"DIR" type:"path"`
 	PolicyDocument string `help:"Number and date of the regulation (文号) that decisions rest on; empty while on trial (试行)." env:"POLICY_DOCUMENT" placeholder:"TEXT"`
 }

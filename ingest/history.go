@@ -60,9 +60,46 @@ func newHistory(cfg *Config, points PointWriter, log *slog.Logger, reg prometheu
 	}
 }
 
+// A preparer has to be set up before it is written to; *series.Influx makes its database.
+type preparer interface {
+	Setup(ctx context.Context) error
+}
+
+// prepare waits until the store is there and set up. It is false where ctx ended before.
+func (h *history) prepare(ctx context.Context) bool {
+	p, ok := h.points.(preparer)
+	if !ok {
+		return true
+	}
+	wait := firstRetry
+	for away := false; ; away = true {
+		err := p.Setup(ctx)
+		if err == nil {
+			if away {
+				h.metrics.away.Set(0)
+				h.log.Info("history takes readings")
+			}
+			return true
+		}
+		if !away && ctx.Err() == nil {
+			h.metrics.away.Set(1)
+			h.log.Warn("history cannot be set up, the log keeps readings until it can", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, mostRetry)
+	}
+}
+
 // run works until ctx ends.
 func (h *history) run(ctx context.Context, log *journal.Log) error {
-	durable, err := log.Durable(ctx, "history")
+	if !h.prepare(ctx) {
+		return nil
+	}
+	durable, err := log.Durable(ctx, historyConsumer)
 	if err != nil {
 		return err
 	}
@@ -91,7 +128,7 @@ func (h *history) run(ctx context.Context, log *journal.Log) error {
 
 // watch keeps the backlog's gauge.
 func (h *history) watch(ctx context.Context, log *journal.Log) error {
-	durable, err := log.Peek(ctx, "history")
+	durable, err := log.Peek(ctx, historyConsumer)
 	if err != nil {
 		return err
 	}
@@ -108,6 +145,9 @@ func (h *history) watch(ctx context.Context, log *journal.Log) error {
 		}
 	}
 }
+
+// historyConsumer is the name under which the log remembers how far history has come.
+const historyConsumer = "history"
 
 const (
 	firstRetry = 100 * time.Millisecond

@@ -195,28 +195,48 @@ func newer(c *Connector, r *charge.Reading) bool {
 	return r.At.UnixMilli() >= c.DeviceAt
 }
 
-// Beat takes a heartbeat of the pile: presence. A last will counts only if its session is the
-// newest heard, so that the late "disconnected" of an old session never marks a pile offline
-// that has come back. It reports whether the pile has left (gone) or is there.
-func (p *Pile) Beat(r *charge.Reading) (gone, counts bool) {
-	if !r.Tells(charge.HasSession) {
-		return r.Tells(charge.HasOnline) && !r.Online, true
+// A Presence is what a word of a pile's presence says of it.
+type Presence uint8
+
+// What a heartbeat, a last will or a record of the listener may say.
+const (
+	Nothing Presence = iota // the end of an older session: the pile has come back since
+	Heard                   // a word of an older session that came late: it was sent all the same
+	There
+	Left
+)
+
+// Beat takes a heartbeat or last will of the pile. It counts only if its session is the newest
+// heard, so that the late "disconnected" of an old session never marks a pile offline that has
+// come back.
+func (p *Pile) Beat(r *charge.Reading) Presence {
+	left := r.Tells(charge.HasOnline) && !r.Online
+	switch {
+	case !r.Tells(charge.HasSession):
+	case r.Session < p.Session && left:
+		return Nothing
+	case r.Session < p.Session:
+		return Heard
+	default:
+		p.Session = r.Session
 	}
-	if r.Session < p.Session {
-		return false, false
+	if left {
+		return Left
 	}
-	p.Session = r.Session
-	return r.Tells(charge.HasOnline) && !r.Online, true
+	return There
 }
 
 // Attach takes the listener's record that a connection opened or ended. An end counts only if it
 // is that of the newest connection.
-func (p *Pile) Attach(r *charge.Reading) (gone, counts bool) {
+func (p *Pile) Attach(r *charge.Reading) Presence {
 	if r.Kind == charge.KindConnected {
 		p.Link = max(p.Link, r.Session)
-		return false, true
+		return There
 	}
-	return true, r.Session >= p.Link
+	if r.Session < p.Link {
+		return Nothing
+	}
+	return Left
 }
 
 // Leave marks the connector as gone, by the word of its presence.
@@ -238,7 +258,7 @@ func (s *State) Return(c *Connector, received int64) {
 // Settle brings the connector to now: it may have gone silent, and while it is usable it was last
 // usable now.
 func (s *State) Settle(c *Connector) {
-	if c.Told && !c.Silent && s.unheard(c) > c.SilenceMS {
+	if c.Heard != 0 && !c.Silent && s.unheard(c) > c.SilenceMS {
 		c.Silent, c.Since = true, s.now
 		c.PowerKW, c.PowerAt = 0, 0
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"pilewatch/internal/charge"
@@ -146,36 +145,4 @@ func (l *Log) FollowRejects(ctx context.Context, lastN int, fn func(Reject)) err
 		fn(r)
 		return nil
 	})
-}
-
-func liveSubject(pile charge.PileID) string {
-	return "live." + subjectToken(string(pile.Operator)) + "." + subjectToken(pile.Equipment)
-}
-
-// PublishLive tells a connector's newest values to whoever watches its pile; it is not stored.
-func (l *Log) PublishLive(pile charge.PileID, c charge.LiveConnector) error {
-	data, err := json.Marshal(c)
-	if err != nil {
-		return fmt.Errorf("encode live values: %w", err)
-	}
-	if err := l.conn.Publish(liveSubject(pile), data); err != nil {
-		return fmt.Errorf("publish live values: %w", err)
-	}
-	return nil
-}
-
-// WatchLive calls fn with a pile's newest values until stop is called.
-func (l *Log) WatchLive(_ context.Context, pile charge.PileID, fn func(charge.LiveConnector)) (stop func(), err error) {
-	sub, err := l.conn.Subscribe(liveSubject(pile), func(m *nats.Msg) {
-		var c charge.LiveConnector
-		if err := json.Unmarshal(m.Data, &c); err != nil {
-			l.log.Error("skip live values that cannot be read", "pile", pile, "err", err)
-			return
-		}
-		fn(c)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("watch pile %s: %w", pile, err)
-	}
-	return func() { _ = sub.Unsubscribe() }, nil
 }

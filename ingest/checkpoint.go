@@ -1,0 +1,82 @@
+package ingest
+
+import (
+	"bytes"
+	"encoding/gob"
+	"fmt"
+
+	"pilewatch/ingest/health"
+	"pilewatch/internal/charge"
+	"pilewatch/internal/registry"
+)
+
+// checkpointVersion changes when an older checkpoint would be misread; gob itself takes care of
+// fields that come and go.
+const checkpointVersion = 1
+
+// A checkpoint is all that a judge knows after one message of the log.
+type checkpoint struct {
+	Version int
+	Seq     uint64
+	State   health.Snapshot
+	Towns   []charge.TownshipState
+	Piles   []savedPile
+}
+
+type savedPile struct {
+	ID   charge.PileID
+	Pile health.Pile
+	Guns []savedGun
+}
+
+type savedGun struct {
+	ID         charge.ConnectorID
+	Connector  health.Connector
+	SavedHeard int64
+}
+
+// save encodes what the judge knows. Everything that it found must have been collected before.
+func (j *judge) save() ([]byte, error) {
+	c := checkpoint{Version: checkpointVersion, Seq: j.seq, State: j.state.Snapshot()}
+	for _, t := range j.towns {
+		c.Towns = append(c.Towns, t.shown)
+	}
+	for _, p := range j.ordered {
+		one := savedPile{ID: p.registered.ID, Pile: p.Pile}
+		for i := range p.guns {
+			one.Guns = append(one.Guns, savedGun{p.registered.Connectors[i].ID, p.guns[i].Connector, p.guns[i].savedHeard})
+		}
+		c.Piles = append(c.Piles, one)
+	}
+	var out bytes.Buffer
+	if err := gob.NewEncoder(&out).Encode(&c); err != nil {
+		return nil, fmt.Errorf("encode checkpoint of %d piles: %w", len(c.Piles), err)
+	}
+	return out.Bytes(), nil
+}
+
+// restore makes a judge that knows nothing go on where the checkpoint was made.
+func (j *judge) restore(data []byte) error {
+	var c checkpoint
+	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&c); err != nil {
+		return fmt.Errorf("decode checkpoint of %d bytes: %w", len(data), err)
+	}
+	if c.Version != checkpointVersion {
+		return fmt.Errorf("checkpoint of version %d: this program reads version %d", c.Version, checkpointVersion)
+	}
+	j.seq = c.Seq
+	j.state = health.Restore(health.DefaultPolicy(), c.State)
+	for _, t := range c.Towns {
+		j.towns[t.Township] = &town{shown: t}
+	}
+	for _, saved := range c.Piles {
+		// The registry says what is registered; of this one only the ids are needed, to find what was known.
+		known := &pile{registered: &registry.Pile{ID: saved.ID}, Pile: saved.Pile}
+		for _, g := range saved.Guns {
+			known.registered.Connectors = append(known.registered.Connectors, charge.Connector{ID: g.ID})
+			known.guns = append(known.guns, gun{Connector: g.Connector, savedHeard: g.SavedHeard})
+		}
+		j.piles[saved.ID] = known
+	}
+	return nil
+}

@@ -1,0 +1,295 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/sync/errgroup"
+
+	"pilewatch/internal/charge"
+	"pilewatch/internal/journal"
+)
+
+// healthStore is where judgements are kept for those who ask; *registry.Registry is one.
+type healthStore interface {
+	SaveHealth(ctx context.Context, partition int, logSeq uint64, townships []charge.TownshipState, connectors []charge.ConnectorState) error
+}
+
+const (
+	publishEvery    = 200 * time.Millisecond // most often (design: "Dashboard")
+	liveEvery       = time.Second
+	checkpointEvery = 30 * time.Second // what a killed process has to read again
+	endWithin       = 3 * time.Second
+	batchesAhead    = 64 // read from the log and not yet judged
+)
+
+// An owner judges one partition of the log: it feeds the judge, saves what the judge finds in the
+// registry, publishes it, and keeps a checkpoint to go on from.
+type owner struct {
+	judge    *judge
+	log      *journal.Log
+	store    healthStore
+	watched  *journal.Watched
+	slog     *slog.Logger
+	metrics  healthMetrics
+	safe     atomic.Uint64 // everything up to this sequence is in a checkpoint
+	changes  *journal.Changes
+	unsaved  *step // found, and not yet saved and told
+	failing  bool
+	liveSent time.Time
+}
+
+type healthMetrics struct {
+	readings prometheus.Counter
+	events   *prometheus.CounterVec
+	retries  prometheus.Counter
+	behind   *prometheus.GaugeVec
+	saved    prometheus.Histogram
+}
+
+func newHealthMetrics(reg prometheus.Registerer) healthMetrics {
+	f := promauto.With(reg)
+	return healthMetrics{
+		readings: f.NewCounter(prometheus.CounterOpts{Name: "ingest_health_readings_total", Help: "Readings judged."}),
+		events:   f.NewCounterVec(prometheus.CounterOpts{Name: "ingest_health_events_total", Help: "Events found, by kind."}, []string{"kind"}),
+		retries:  f.NewCounter(prometheus.CounterOpts{Name: "ingest_health_retries_total", Help: "Steps saved or published again because the registry or the log did not answer."}),
+		behind:   f.NewGaugeVec(prometheus.GaugeOpts{Name: "ingest_health_behind_seconds", Help: "Age of the log's time that is judged; ticks come every 10 s."}, []string{"partition"}),
+		saved: f.NewHistogram(prometheus.HistogramOpts{
+			Name: "ingest_health_step_seconds", Help: "To save and publish a step.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}),
+	}
+}
+
+func (o *owner) checkpointName() string { return "health." + strconv.Itoa(o.judge.partition) }
+
+// run works until ctx ends, and then keeps a last checkpoint.
+func (o *owner) run(ctx context.Context) error {
+	from, err := o.resume(ctx)
+	if err != nil {
+		return err
+	}
+	if o.changes, err = o.log.Changes(ctx, o.judge.partition); err != nil {
+		return err
+	}
+	batches := make(chan journal.Batch, batchesAhead)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		return o.log.FollowPartition(ctx, o.judge.partition, from, func(b journal.Batch, _ uint64) error {
+			select {
+			case batches <- b:
+			case <-ctx.Done():
+			}
+			return nil
+		})
+	})
+	g.Go(func() error {
+		if err := o.work(ctx, batches); err != nil {
+			return err
+		}
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
+		defer cancel()
+		return o.finish(ending)
+	})
+	return g.Wait()
+}
+
+// resume reads the checkpoint and tells from where on to read the log.
+func (o *owner) resume(ctx context.Context) (from uint64, err error) {
+	data, err := o.log.Checkpoint(ctx, o.checkpointName())
+	if err != nil || data == nil {
+		return 0, err
+	}
+	if err := o.judge.restore(data); err != nil {
+		return 0, fmt.Errorf("go on with partition %d: %w", o.judge.partition, err)
+	}
+	first, last, _, err := o.log.Span(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if o.judge.seq > last {
+		// Only a disk that lied can do this. What was judged stands; what comes now is not skipped.
+		o.slog.Error("log ends before what was judged, its tail is lost", "offset", last, "judged", o.judge.seq)
+		o.judge.seq = last
+	}
+	if first > o.judge.seq+1 {
+		o.slog.Warn("log begins after what was judged last", "offset", first, "judged", o.judge.seq)
+	}
+	o.safe.Store(o.judge.seq)
+	return o.judge.seq + 1, nil
+}
+
+// work judges batches until ctx ends. The first change of a quiet time is told at once, further
+// ones gather for publishEvery.
+func (o *owner) work(ctx context.Context, batches <-chan journal.Batch) error {
+	publish := time.NewTimer(0)
+	defer publish.Stop()
+	<-publish.C
+	var published, saved time.Time
+	due := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case b := <-batches:
+			o.judge.take(&b, o.watched.Has)
+			o.metrics.readings.Add(float64(len(b.Readings)))
+			if !due {
+				due = true
+				publish.Reset(max(0, publishEvery-time.Since(published)))
+			}
+		case <-publish.C:
+			due = false
+			if err := o.publish(ctx); err != nil || ctx.Err() != nil {
+				return err
+			}
+			published = time.Now()
+			o.metrics.behind.WithLabelValues(strconv.Itoa(o.judge.partition)).Set(time.Since(o.judge.state.Now()).Seconds())
+			if time.Since(saved) < checkpointEvery {
+				continue
+			}
+			if err := o.checkpoint(ctx); err != nil && ctx.Err() == nil {
+				o.slog.Warn("checkpoint is not kept, the one before stands", "err", err)
+			}
+			saved = time.Now()
+		}
+	}
+}
+
+// finish saves and publishes what is left and keeps a checkpoint.
+func (o *owner) finish(ctx context.Context) error {
+	for range 2 { // what a publish before could not, and what was found since
+		if err := o.publish(ctx); err != nil || ctx.Err() != nil {
+			return err // the checkpoint before stands, and the log has the rest
+		}
+	}
+	if err := o.checkpoint(ctx); err != nil {
+		return fmt.Errorf("stop judging partition %d: %w", o.judge.partition, err)
+	}
+	return nil
+}
+
+func (o *owner) checkpoint(ctx context.Context) error {
+	if o.judge.seq == o.safe.Load() {
+		return nil
+	}
+	data, err := o.judge.save()
+	if err != nil {
+		return err
+	}
+	if err := o.log.SaveCheckpoint(ctx, o.checkpointName(), data); err != nil {
+		return err
+	}
+	o.safe.Store(o.judge.seq)
+	return nil
+}
+
+// publish saves what the judge has found and then tells it. Rows are absolute and carry the log's
+// sequence, so that what is saved twice is saved once; what a killed process has published before
+// is not published again.
+func (o *owner) publish(ctx context.Context) error {
+	if o.unsaved == nil {
+		s := o.collect()
+		o.unsaved = &s
+	}
+	s := o.unsaved
+	begun := time.Now()
+	if len(s.townships)+len(s.connectors) > 0 {
+		if err := o.insist(ctx, func() error {
+			return o.store.SaveHealth(ctx, o.judge.partition, s.seq, s.townships, s.connectors)
+		}); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+	change := journal.Change{Partition: o.judge.partition, LogSeq: s.seq, At: s.at, Townships: s.townships}
+	for _, e := range s.events {
+		if e.seq > o.changes.LogSeq {
+			change.Events = append(change.Events, e.event)
+		}
+	}
+	if s.seq > o.changes.LogSeq && len(change.Townships)+len(change.Events) > 0 {
+		if err := o.insist(ctx, func() error { return o.tell(ctx, change) }); err != nil || ctx.Err() != nil {
+			return err
+		}
+		for _, e := range change.Events {
+			o.metrics.events.WithLabelValues(string(e.Kind)).Inc()
+		}
+		o.metrics.saved.Observe(time.Since(begun).Seconds())
+	}
+	o.unsaved = nil
+	return nil
+}
+
+// collect takes what the judge has found and tells live values, which nobody waits for twice.
+func (o *owner) collect() step {
+	live := time.Since(o.liveSent) >= liveEvery
+	if live {
+		o.liveSent = time.Now()
+	}
+	s := o.judge.collect(live)
+	for _, l := range s.live {
+		if err := o.log.PublishLive(l.pile, l.value); err != nil {
+			o.slog.Debug("live values are not told", "pile", l.pile, "err", err)
+		}
+	}
+	return s
+}
+
+// tell publishes a change. Where the log did not say in time whether it has it, it is asked.
+func (o *owner) tell(ctx context.Context, change journal.Change) error {
+	err := o.changes.Publish(ctx, change)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	now, lookErr := o.log.Changes(ctx, o.judge.partition)
+	if lookErr != nil {
+		return errors.Join(err, lookErr)
+	}
+	if now.LogSeq == change.LogSeq {
+		o.changes = now // it was stored after all
+		return nil
+	}
+	if !errors.Is(err, journal.ErrStale) {
+		o.changes = now
+	}
+	return err
+}
+
+// insist does a thing again and again until it succeeds, ctx ends, or another owner has taken the
+// partition over. Meanwhile the log holds what comes.
+func (o *owner) insist(ctx context.Context, do func() error) error {
+	wait := firstRetry
+	for {
+		err := do()
+		if err == nil {
+			if o.failing {
+				o.failing = false
+				o.slog.Info("judgements are saved again")
+			}
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, journal.ErrStale) {
+			return err
+		}
+		o.metrics.retries.Inc()
+		if !o.failing {
+			o.failing = true
+			o.slog.Warn("judgements cannot be saved, the log keeps what comes", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, mostRetry)
+	}
+}

@@ -1,0 +1,73 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"pilewatch/internal/journal"
+	"pilewatch/internal/registry"
+)
+
+// A Store is where history is kept; *series.Embedded and *series.Influx are ones.
+type Store interface {
+	PointWriter
+	Ping(ctx context.Context) error
+}
+
+// An Ingest is ready to run.
+type Ingest struct {
+	log      *journal.Log
+	registry *registry.Registry
+	store    Store
+	history  *history
+	owners   []*owner
+	tidier   *tidier
+}
+
+// New makes an ingest that reads the log, keeps history in store and judgements in reg. dir is reg's
+// own, and followed by the caller.
+func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Directory, store Store, logger *slog.Logger, metrics prometheus.Registerer) (*Ingest, error) {
+	logger = logger.With("service", "ingest")
+	watched, err := log.Watched()
+	if err != nil {
+		return nil, err
+	}
+	in := &Ingest{log: log, registry: reg, store: store, history: newHistory(cfg, store, logger, metrics)}
+	m := newHealthMetrics(metrics)
+	for p := range log.Partitions() {
+		in.owners = append(in.owners, &owner{
+			judge: newJudge(p, log.PartitionOf, dir), log: log, store: reg, watched: watched,
+			slog: logger.With("partition", p), metrics: m,
+		})
+	}
+	in.tidier = newTidier(log, store, in.owners, logger, metrics)
+	return in, nil
+}
+
+// Run reads the log until ctx ends. Then it keeps a checkpoint; what it has not taken stays in the log.
+func (in *Ingest) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return in.history.run(ctx, in.log) })
+	g.Go(func() error { return in.history.watch(ctx, in.log) })
+	for _, o := range in.owners {
+		g.Go(func() error {
+			if err := o.run(ctx); err != nil {
+				return fmt.Errorf("judge partition %d: %w", o.judge.partition, err)
+			}
+			return nil
+		})
+	}
+	g.Go(func() error { in.tidier.run(ctx); return nil })
+	return g.Wait()
+}
+
+// Ready tells whether everything that ingest needs answers. It works without history all the same:
+// the log holds what cannot be written.
+func (in *Ingest) Ready(ctx context.Context) error {
+	return errors.Join(in.log.Ping(ctx), in.registry.Ping(ctx), in.store.Ping(ctx))
+}

@@ -1,0 +1,87 @@
+package ingest
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"pilewatch/internal/journal"
+	"pilewatch/internal/series"
+)
+
+const (
+	trimEvery  = time.Minute
+	purgeEvery = time.Hour
+)
+
+// A tidier deletes what nobody needs any more: of the log what both consumers have taken, of the
+// embedded history what is older than it keeps.
+type tidier struct {
+	log    *journal.Log
+	purger purger // nil where the store deletes by itself
+	owners []*owner
+	slog   *slog.Logger
+	bytes  prometheus.Gauge
+}
+
+// purger deletes readings older than before; *series.Embedded is one.
+type purger interface {
+	Purge(ctx context.Context, before time.Time) (int64, error)
+}
+
+func newTidier(log *journal.Log, store Store, owners []*owner, logger *slog.Logger, reg prometheus.Registerer) *tidier {
+	p, _ := store.(purger)
+	return &tidier{
+		log: log, purger: p, owners: owners, slog: logger,
+		bytes: promauto.With(reg).NewGauge(prometheus.GaugeOpts{Name: "ingest_log_bytes", Help: "Size of the log's readings on disk."}),
+	}
+}
+
+func (t *tidier) run(ctx context.Context) {
+	trim, purge := time.NewTicker(trimEvery), time.NewTicker(purgeEvery)
+	defer trim.Stop()
+	defer purge.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-trim.C:
+			if err := t.trim(ctx); err != nil && ctx.Err() == nil {
+				t.slog.Warn("log is not trimmed, it grows until it can be", "err", err)
+			}
+		case now := <-purge.C:
+			if t.purger == nil {
+				continue
+			}
+			if n, err := t.purger.Purge(ctx, now.Add(-series.Keep)); err != nil && ctx.Err() == nil {
+				t.slog.Warn("old history is not deleted", "readings", n, "err", err)
+			}
+		}
+	}
+}
+
+// trim lets the log delete what lies below both consumers' positions.
+func (t *tidier) trim(ctx context.Context) error {
+	history, err := t.log.Peek(ctx, historyConsumer)
+	if err != nil {
+		return err
+	}
+	_, taken, err := history.Backlog(ctx)
+	if err != nil {
+		return err
+	}
+	judged := uint64(math.MaxUint64)
+	for _, o := range t.owners {
+		judged = min(judged, o.safe.Load())
+	}
+	_, _, bytes, err := t.log.Span(ctx)
+	if err != nil {
+		return err
+	}
+	t.bytes.Set(float64(bytes))
+	return t.log.Trim(ctx, min(taken, judged)+1)
+}

@@ -1,0 +1,98 @@
+// Pilewatch watches a province's EV charging piles: it takes their messages over MQTT, keeps them
+// in a log and a history, tells which townships truly have a working public charging station, and
+// shows it to those who are responsible. One program; a word picks the part that runs.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	kongyaml "github.com/alecthomas/kong-yaml"
+)
+
+// CLI is the command line: a flag, an environment variable or a line of the YAML file for each
+// setting, in this order of precedence.
+type CLI struct {
+	Demo      DemoCmd      `cmd:"" help:"Everything in one process, with a simulated fleet: the way to look around."`
+	Serve     ServeCmd     `cmd:"" help:"Everything in one process, without the fleet: production on one machine."`
+	Gateway   GatewayCmd   `cmd:"" help:"The door alone: piles over MQTT, into the log."`
+	Ingest    IngestCmd    `cmd:"" help:"Ingest alone: the log, into history, coverage and changes."`
+	Dashboard DashboardCmd `cmd:"" help:"The dashboard alone: API, WebSocket and page."`
+	Simulator SimulatorCmd `cmd:"" help:"A simulated fleet that reports to a gateway, or its registry as files."`
+	Registry  RegistryCmd  `cmd:"" help:"Import, export and credentials."`
+	Check     CheckCmd     `cmd:"" help:"Try every connection that the settings name, and say what is wrong."`
+
+	Config    kong.ConfigFlag  `help:"YAML file with settings, named like the flags." placeholder:"FILE" type:"existingfile"`
+	LogFormat string           `help:"Form of the log on standard error: ${enum}." enum:"text,json" default:"text" env:"PILEWATCH_LOG_FORMAT"`
+	LogLevel  slog.Level       `help:"Least level that is logged: debug, info, warn or error." default:"info" env:"PILEWATCH_LOG_LEVEL"`
+	Pprof     string           `help:"Where to serve Go's profiles (host:port), such as 127.0.0.1:6060; nowhere by default." env:"PILEWATCH_PPROF" placeholder:"ADDR"`
+	Version   kong.VersionFlag `help:"Print the version and leave."`
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "pilewatch:", err)
+		os.Exit(1)
+	}
+}
+
+// run is one call of the program. The first SIGINT or SIGTERM stops it in order, a second at once.
+func run(args []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	var cli CLI
+	parser, err := kong.New(&cli,
+		kong.Name("pilewatch"),
+		kong.Description("Watches a province's EV charging piles, and which of its townships truly have one that works."),
+		kong.UsageOnError(),
+		kong.Configuration(kongyaml.Loader),
+		kong.Vars{"version": version()},
+		kong.BindTo(ctx, (*context.Context)(nil)),
+	)
+	if err != nil {
+		return err
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return fmt.Errorf("%w; pilewatch --help tells what there is", err)
+	}
+	log := newLogger(&cli)
+	if cli.Pprof != "" {
+		end, err := servePprof(cli.Pprof, log)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
+	err = parsed.Run(log)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil // stopped while it started
+	}
+	return err
+}
+
+func newLogger(cli *CLI) *slog.Logger {
+	options := &slog.HandlerOptions{Level: cli.LogLevel}
+	if cli.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
+
+// version is what was stamped into the build: a release's tag, or the commit.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
+}

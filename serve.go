@@ -1,0 +1,334 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+
+	"pilewatch/dashboard"
+	"pilewatch/gateway"
+	"pilewatch/ingest"
+	"pilewatch/internal/charge"
+	"pilewatch/internal/journal"
+	"pilewatch/simulator"
+)
+
+// A whole is all parts in one process, with everything embedded.
+type whole struct {
+	DataConfig    `embed:""`
+	HistoryConfig `embed:"" envprefix:"PILEWATCH_INFLUX_"`
+	Gateway       gateway.Config `embed:"" envprefix:"PILEWATCH_GATEWAY_"`
+	Ingest        ingest.Config  `embed:"" envprefix:"PILEWATCH_INGEST_"`
+	LogListen     string         `help:"Where the embedded log listens for other processes (host:port); nowhere by default." env:"PILEWATCH_LOG_LISTEN" placeholder:"ADDR"`
+	LogMaxBytes   int64          `help:"Most that the log may hold; when it is full, senders wait." default:"21474836480" env:"PILEWATCH_LOG_MAX_BYTES"`
+}
+
+// open opens everything but the dashboard, whose defaults differ between demo and serve. between
+// runs once the registry is open and before anything looks into it.
+func (c *whole) open(ctx context.Context, log *slog.Logger, d *dashboard.Config, between func(*parts) error) (*parts, *gateway.Gateway, *dashboard.Dashboard, error) {
+	p, err := openParts(ctx, c.Data, log)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	g, page, err := c.assemble(ctx, p, d, between)
+	if err != nil {
+		if g != nil {
+			err = errors.Join(err, g.Close())
+		}
+		return nil, nil, nil, errors.Join(err, p.close())
+	}
+	return p, g, page, nil
+}
+
+func (c *whole) assemble(ctx context.Context, p *parts, d *dashboard.Config, between func(*parts) error) (g *gateway.Gateway, page *dashboard.Dashboard, err error) {
+	err = p.openJournal(func() (*journal.Log, error) {
+		cfg := journal.Embedded(c.Data)
+		cfg.Listen, cfg.MaxBytes = c.LogListen, c.LogMaxBytes
+		return journal.Open(ctx, cfg, p.log)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := between(p); err != nil {
+		return nil, nil, err
+	}
+	if err := p.openHistory(ctx, &c.HistoryConfig); err != nil {
+		return nil, nil, err
+	}
+	if g, err = p.gateway(&c.Gateway); err != nil {
+		return nil, nil, err
+	}
+	if err := p.ingest(&c.Ingest); err != nil {
+		return g, nil, err
+	}
+	page, err = p.dashboard(d)
+	return g, page, err
+}
+
+// ServeCmd is `pilewatch serve`.
+type ServeCmd struct {
+	whole     `embed:""`
+	Dashboard dashboard.Config `embed:"" envprefix:"PILEWATCH_DASHBOARD_" set:"public=false"`
+}
+
+// Run serves until it is told to stop.
+func (c *ServeCmd) Run(ctx context.Context, log *slog.Logger) error {
+	p, g, page, err := c.open(ctx, log, &c.Dashboard, func(*parts) error { return nil })
+	if err != nil {
+		return err
+	}
+	fmt.Printf("pilewatch serves\n  page  http://%s  (sign in with the token in %s)\n  MQTT  %s\n", page.Addr(), page.TokenFile(), orNowhere(g.Addr()))
+	return p.run(ctx)
+}
+
+// DemoCmd is `pilewatch demo`.
+type DemoCmd struct {
+	whole     `embed:""`
+	Dashboard dashboard.Config `embed:"" envprefix:"PILEWATCH_DASHBOARD_" set:"public=true"`
+	Piles     int              `help:"Piles in the fleet, 2000 at least; in a new directory 3000, afterwards what it holds." env:"PILEWATCH_SIMULATOR_PILES"`
+	Seed      uint64           `help:"The same seed gives the same fleet." default:"1" env:"PILEWATCH_SIMULATOR_SEED"`
+}
+
+// Run plays the province until it is told to stop.
+func (c *DemoCmd) Run(ctx context.Context, log *slog.Logger) error {
+	var (
+		fleet *simulator.Fleet
+		note  *fleetNote
+	)
+	p, g, page, err := c.open(ctx, log, &c.Dashboard, func(p *parts) (err error) {
+		fleet, note, err = ensureFleet(ctx, c.Data, p.registry, p.directory, c.Piles, c.Seed)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	cfg := simulator.Defaults()
+	cfg.Piles, cfg.Seed = note.Piles, note.Seed
+	if g.Addr() == "" {
+		return errors.Join(errors.New("play the demo: its fleet connects over MQTT; leave --mqtt as it is or give it an address"), p.close())
+	}
+	cfg.Broker = "tcp://" + g.Addr()
+	s := simulator.New(cfg, fleet, note.signIn, log.With("service", "simulator"), p.metrics)
+	page.Handle("GET /simulator/", s.Handler())
+	p.group = append(p.group, s.Run)
+	fmt.Printf(`pilewatch demo: %d simulated piles of %d operators
+  page  http://%s  (anyone may read; to see what payloads held, sign in with the token in %s)
+  MQTT  %s  (for a pile of your own: pilewatch registry credential issue %s --data %s)
+Ctrl-C stops it; a second start goes on with %s.
+`, note.Piles, len(fleet.Operators), page.Addr(), page.TokenFile(), g.Addr(), fleet.Operators[0].ID, c.Data, c.Data)
+	return p.run(ctx)
+}
+
+func orNowhere(addr string) string {
+	if addr == "" {
+		return "nowhere: bridges only"
+	}
+	return addr
+}
+
+// GatewayCmd is `pilewatch gateway`.
+type GatewayCmd struct {
+	DataConfig  `embed:""`
+	Gateway     gateway.Config `embed:"" envprefix:"PILEWATCH_GATEWAY_"`
+	HTTP        string         `name:"http" help:"Where /metrics, /healthz and /readyz are served (host:port)." default:"127.0.0.1:9101" env:"PILEWATCH_GATEWAY_HTTP" placeholder:"ADDR"`
+	LogURL      string         `help:"An existing NATS that holds the log; empty embeds the log here." env:"PILEWATCH_LOG_URL" placeholder:"URL"`
+	TokenFile   string         `name:"log-token-file" help:"File with an existing NATS' token." env:"PILEWATCH_LOG_TOKEN_FILE" placeholder:"FILE" type:"path"`
+	LogListen   string         `help:"Where the embedded log listens for the other parts (host:port)." default:"127.0.0.1:4222" env:"PILEWATCH_LOG_LISTEN" placeholder:"ADDR"`
+	LogMaxBytes int64          `help:"Most that the log may hold; when it is full, senders wait." default:"21474836480" env:"PILEWATCH_LOG_MAX_BYTES"`
+	Partitions  int            `help:"Partitions of a log that is made; fixed afterwards." default:"4" env:"PILEWATCH_LOG_PARTITIONS"`
+	Replicas    int            `help:"Replicas of a log that is made in a NATS cluster." default:"1" env:"PILEWATCH_LOG_REPLICAS"`
+}
+
+// Run is the door until it is told to stop.
+func (c *GatewayCmd) Run(ctx context.Context, log *slog.Logger) error {
+	p, err := openParts(ctx, c.Data, log)
+	if err != nil {
+		return err
+	}
+	err = p.openJournal(func() (*journal.Log, error) {
+		return journal.Open(ctx, journal.Config{
+			URL: c.LogURL, TokenFile: c.TokenFile, Dir: c.Data, Listen: c.LogListen,
+			Partitions: c.Partitions, Replicas: c.Replicas, MaxBytes: c.LogMaxBytes,
+		}, log)
+	})
+	if err != nil {
+		return errors.Join(err, p.close())
+	}
+	g, err := p.gateway(&c.Gateway)
+	if err != nil {
+		return errors.Join(err, p.close())
+	}
+	if err := p.ops(c.HTTP); err != nil {
+		return errors.Join(err, g.Close(), p.close())
+	}
+	log.Info("gateway is up", "mqtt", g.Addr(), "http", c.HTTP)
+	return p.run(ctx)
+}
+
+// IngestCmd is `pilewatch ingest`.
+type IngestCmd struct {
+	DataConfig    `embed:""`
+	LogConfig     `embed:"" envprefix:"PILEWATCH_LOG_"`
+	HistoryConfig `embed:"" envprefix:"PILEWATCH_INFLUX_"`
+	Ingest        ingest.Config `embed:"" envprefix:"PILEWATCH_INGEST_"`
+	HTTP          string        `name:"http" help:"Where /metrics, /healthz and /readyz are served (host:port)." default:"127.0.0.1:9102" env:"PILEWATCH_INGEST_HTTP" placeholder:"ADDR"`
+}
+
+// Run reads the log until it is told to stop.
+func (c *IngestCmd) Run(ctx context.Context, log *slog.Logger) error {
+	p, err := openParts(ctx, c.Data, log)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(
+		p.ops(c.HTTP),
+		p.openJournal(func() (*journal.Log, error) { return c.LogConfig.open(ctx, c.Data, log) }),
+		p.openHistory(ctx, &c.HistoryConfig),
+	); err != nil {
+		return errors.Join(err, p.close())
+	}
+	if err := p.ingest(&c.Ingest); err != nil {
+		return errors.Join(err, p.close())
+	}
+	log.Info("ingest is up", "http", c.HTTP)
+	return p.run(ctx)
+}
+
+// DashboardCmd is `pilewatch dashboard`.
+type DashboardCmd struct {
+	DataConfig    `embed:""`
+	LogConfig     `embed:"" envprefix:"PILEWATCH_LOG_"`
+	HistoryConfig `embed:"" envprefix:"PILEWATCH_INFLUX_"`
+	Dashboard     dashboard.Config `embed:"" envprefix:"PILEWATCH_DASHBOARD_" set:"public=false"`
+}
+
+// Run shows the page until it is told to stop.
+func (c *DashboardCmd) Run(ctx context.Context, log *slog.Logger) error {
+	p, err := openParts(ctx, c.Data, log)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(
+		p.openJournal(func() (*journal.Log, error) { return c.LogConfig.open(ctx, c.Data, log) }),
+		p.openHistory(ctx, &c.HistoryConfig),
+	); err != nil {
+		return errors.Join(err, p.close())
+	}
+	d, err := p.dashboard(&c.Dashboard)
+	if err != nil {
+		return errors.Join(err, p.close())
+	}
+	log.Info("dashboard is up", "http", d.Addr())
+	return p.run(ctx)
+}
+
+// SimulatorCmd is `pilewatch simulator`.
+type SimulatorCmd struct {
+	Run      SimulatorRunCmd       `cmd:"" default:"withargs" help:"Let a fleet report to a gateway. The gateway's registry must be the fleet's: give the same --data, or import what generate writes."`
+	Generate simulator.GenerateCmd `cmd:"" help:"Write a fleet's registry as the CSV files that import reads."`
+}
+
+// SimulatorRunCmd is `pilewatch simulator run`.
+type SimulatorRunCmd struct {
+	DataConfig `embed:""`
+	Simulator  simulator.Config `embed:"" envprefix:"PILEWATCH_SIMULATOR_"`
+	HTTP       string           `name:"http" help:"Where /metrics, /healthz and /readyz are served (host:port)." default:"127.0.0.1:9103" env:"PILEWATCH_SIMULATOR_HTTP" placeholder:"ADDR"`
+}
+
+// Run speaks for the fleet until it is told to stop.
+func (c *SimulatorRunCmd) Run(ctx context.Context, log *slog.Logger) error {
+	p, err := openParts(ctx, c.Data, log)
+	if err != nil {
+		return err
+	}
+	fleet, note, err := ensureFleet(ctx, c.Data, p.registry, p.directory, c.Simulator.Piles, c.Simulator.Seed)
+	if err != nil {
+		return errors.Join(err, p.close())
+	}
+	s := simulator.New(&c.Simulator, fleet, note.signIn, log.With("service", "simulator"), p.metrics)
+	p.group = append(p.group, s.Run)
+	p.ready = append(p.ready, s.Ready)
+	if err := p.ops(c.HTTP); err != nil {
+		return errors.Join(err, p.close())
+	}
+	log.Info("simulator is up", "piles", len(fleet.Piles), "broker", c.Simulator.Broker, "http", c.HTTP)
+	return p.run(ctx)
+}
+
+// CheckCmd is `pilewatch check`.
+type CheckCmd struct {
+	DataConfig    `embed:""`
+	HistoryConfig `embed:"" envprefix:"PILEWATCH_INFLUX_"`
+	LogURL        string `help:"An existing NATS that holds the log; empty looks at the embedded one." env:"PILEWATCH_LOG_URL" placeholder:"URL"`
+	TokenFile     string `name:"log-token-file" help:"File with the NATS' token." env:"PILEWATCH_LOG_TOKEN_FILE" placeholder:"FILE" type:"path"`
+}
+
+// Run prints a line for each thing that it tries. It fails if one of them does.
+func (c *CheckCmd) Run(ctx context.Context, log *slog.Logger) error {
+	quiet := slog.New(slog.DiscardHandler)
+	failed := 0
+	try := func(what string, do func() (string, error)) {
+		said, err := do()
+		if err != nil {
+			failed++
+			fmt.Printf("WRONG  %-9s %v\n", what, err)
+			return
+		}
+		fmt.Printf("ok     %-9s %s\n", what, said)
+	}
+	try("registry", func() (string, error) {
+		p, err := openParts(ctx, c.Data, quiet)
+		if err != nil {
+			return "", err
+		}
+		piles, towns := 0, 0
+		for range p.directory.Piles() {
+			piles++
+		}
+		for _, d := range p.directory.Divisions() {
+			if d.Level == charge.Township {
+				towns++
+			}
+		}
+		return fmt.Sprintf("%s: %d township-level divisions, %d operators, %d piles", filepath.Join(c.Data, "registry.db"),
+			towns, len(p.directory.Operators()), piles), p.close()
+	})
+	try("history", func() (string, error) {
+		h, err := c.HistoryConfig.open(ctx, c.Data, quiet)
+		if err != nil {
+			return "", err
+		}
+		where := filepath.Join(c.Data, "history.db")
+		if c.InfluxURL != "" {
+			where = c.InfluxURL + " " + c.InfluxBucket
+			if s, ok := h.(interface{ Setup(context.Context) error }); ok {
+				if err := s.Setup(ctx); err != nil {
+					return "", errors.Join(err, h.Close())
+				}
+			}
+		}
+		return where, errors.Join(h.Ping(ctx), h.Close())
+	})
+	try("log", func() (string, error) {
+		cfg := journal.Embedded(c.Data)
+		where := filepath.Join(c.Data, "log")
+		if c.LogURL != "" {
+			cfg, where = journal.Config{URL: c.LogURL, TokenFile: c.TokenFile}, c.LogURL
+		}
+		l, err := journal.Open(ctx, cfg, quiet)
+		if errors.Is(err, journal.ErrTaken) {
+			return where + ": open in a running pilewatch", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		first, last, bytes, err := l.Span(ctx)
+		return fmt.Sprintf("%s: %d batches, %d MiB", where, last+1-first, bytes>>20), errors.Join(err, l.Close())
+	})
+	if failed > 0 {
+		return fmt.Errorf("%d of 3 checks failed", failed)
+	}
+	return nil
+}
