@@ -71,11 +71,11 @@ func (b *bridge) run(ctx context.Context) error {
 		}
 	})
 	opts.SetOnConnectHandler(func(c paho.Client) {
-		b.up.Set(1)
 		if err := b.subscribe(c); err != nil {
 			b.log.Error("bridge cannot subscribe, is the account allowed to?", "err", err)
 			return
 		}
+		b.up.Set(1)
 		b.log.Info("bridge connected")
 	})
 	opts.SetConnectionLostHandler(func(_ paho.Client, err error) {

@@ -152,7 +152,7 @@ const historyConsumer = "history"
 const (
 	firstRetry = 100 * time.Millisecond
 	mostRetry  = 10 * time.Second
-	holdEvery  = 20 * time.Second // less than a third of the log's patience
+	holdEvery  = 5 * time.Second // a third of the log's patience
 )
 
 // write writes the readings of the batches, again and again until the store has taken or refused

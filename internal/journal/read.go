@@ -72,7 +72,7 @@ type Durable struct {
 }
 
 const (
-	confirmWithin = time.Minute
+	confirmWithin = 15 * time.Second
 	mostUnderWay  = 1024 // batches delivered and not yet confirmed
 )
 
@@ -152,7 +152,7 @@ func (d *Durable) Confirm(deliveries []Delivery) error {
 }
 
 // Hold tells the log that the batches are still being worked on, so that it does not deliver
-// them again; call it every half minute.
+// them again; call it every 5 s.
 func (d *Durable) Hold(deliveries []Delivery) error {
 	for _, v := range deliveries {
 		if err := v.msg.InProgress(); err != nil {

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport is the map of the code: what each package may import of ours, beside what lies inside it.
+// Services never import each other; main puts them together.
+var mayImport = map[string][]string{
+	"":                  {"gateway", "ingest", "dashboard", "simulator", "internal/charge", "internal/journal", "internal/registry", "internal/series"},
+	"gateway":           {"internal/charge", "internal/wire", "internal/journal", "internal/registry"},
+	"ingest":            {"internal/charge", "internal/journal", "internal/series", "internal/registry"},
+	"ingest/health":     {"internal/charge"},
+	"ingest/coverage":   {"internal/charge"},
+	"dashboard":         {"internal/charge", "internal/journal", "internal/series", "internal/registry"},
+	"dashboard/web":     {},
+	"simulator":         {"internal/charge", "internal/wire", "internal/journal", "internal/registry", "internal/series"},
+	"internal/charge":   {},
+	"internal/wire":     {"internal/charge"},
+	"internal/journal":  {"internal/charge"},
+	"internal/series":   {"internal/charge"},
+	"internal/registry": {"internal/charge"},
+	"internal/testprog": {},
+}
+
+func TestImportsKeepToTheMap(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := func(path string) (string, bool) {
+		if path == "pilewatch" {
+			return "", true
+		}
+		return strings.CutPrefix(path, "pilewatch/")
+	}
+	for all := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath                         string
+			Imports, TestImports, XTestImports []string
+		}
+		if err := all.Decode(&p); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name, _ := of(p.ImportPath)
+		allowed, known := mayImport[name]
+		if !known {
+			t.Errorf("package %q is not on the map: draw it in, in one step with the code", name)
+			continue
+		}
+		check := func(imports []string, more ...string) {
+			for _, path := range imports {
+				other, ours := of(path)
+				if ours && !slices.Contains(allowed, other) && !slices.Contains(more, other) && !strings.HasPrefix(other, name+"/") {
+					t.Errorf("%s imports %s, which the map does not allow", p.ImportPath, path)
+				}
+			}
+		}
+		check(p.Imports)
+		check(slices.Concat(p.TestImports, p.XTestImports), name, "internal/testprog")
+	}
+}
