@@ -1,7 +1,7 @@
-GOLANGCI_LINT := v2.6.2
-GOVULNCHECK := v1.1.4
+GOLANGCI_LINT := v2.15.0
+GOVULNCHECK := v1.9.0
 
-.PHONY: demo test check bench fuzz tools
+.PHONY: demo test check bench fuzz
 
 demo: ## everything in one process, with a simulated fleet, at http://127.0.0.1:8080
 	go run . demo
@@ -17,3 +17,28 @@ endif
 .PHONY: tools/tests
 tools/tests:
 	@deploy/testtools.sh
+
+ONLY ?= .
+bench: ## measure the figures of the design; ONLY=gateway measures those whose id starts so; writes bench.json
+	go test -run '^$$' -bench '^BenchmarkFigures$$/^$(ONLY)' -benchtime 1x -timeout 60m .
+
+check: tools/lint tools/tests ## formatting, vet, linters, tests in random order, fuzz targets for 10 s each, vulnerabilities
+	go vet ./...
+	.tools/bin/golangci-lint run ./...
+	go test -race -shuffle=on -count=1 -timeout 20m ./...
+	$(MAKE) fuzz FUZZTIME=10s
+	go generate ./... && git diff --exit-code
+	.tools/bin/govulncheck ./...
+
+FUZZTIME ?= 1m
+fuzz: ## every fuzz target for FUZZTIME
+	@set -e; for p in $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}}{{end}}' ./...); do \
+		for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go 2>/dev/null | cut -c6-); do \
+			echo "$$f in $$p"; (cd $$p && go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) .); \
+		done; \
+	done
+
+.PHONY: tools/lint
+tools/lint:
+	@[ -x .tools/bin/golangci-lint ] || GOBIN=$$PWD/.tools/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+	@[ -x .tools/bin/govulncheck ] || GOBIN=$$PWD/.tools/bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -79,10 +80,10 @@ MA3CLQP01,R1,H1,1,2,7,600,2023-05-01
 type setup struct {
 	influx string   // URL; "" keeps history in a file
 	bridge []string // as --bridge
-	load   func(*testing.T, *registry.Registry, *registry.Directory) map[charge.OperatorID]string
+	load   func(testing.TB, *registry.Registry, *registry.Directory) map[charge.OperatorID]string
 }
 
-func loadTestRegistry(t *testing.T, r *registry.Registry, d *registry.Directory) map[charge.OperatorID]string {
+func loadTestRegistry(t testing.TB, r *registry.Registry, d *registry.Directory) map[charge.OperatorID]string {
 	t.Helper()
 	for table, text := range map[registry.Table]string{registry.Operators: testOperators} {
 		importTable(t, r, table, text)
@@ -95,14 +96,14 @@ func loadTestRegistry(t *testing.T, r *registry.Registry, d *registry.Directory)
 	return issueTokens(t, r, d)
 }
 
-func importTable(t *testing.T, r *registry.Registry, table registry.Table, text string) {
+func importTable(t testing.TB, r *registry.Registry, table registry.Table, text string) {
 	t.Helper()
 	if _, err := r.Import(t.Context(), table, strings.NewReader(text)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func issueTokens(t *testing.T, r *registry.Registry, d *registry.Directory) map[charge.OperatorID]string {
+func issueTokens(t testing.TB, r *registry.Registry, d *registry.Directory) map[charge.OperatorID]string {
 	t.Helper()
 	tokens := make(map[charge.OperatorID]string)
 	for _, op := range d.Operators() {
@@ -393,24 +394,33 @@ func raises(t *testing.T, f *platform, send func()) {
 // metric reads one line of /metrics, 0 where it is not there.
 func (f *platform) metric(name string) float64 {
 	f.t.Helper()
-	res, err := http.Get("http://" + f.http + "/metrics") //nolint:noctx // a test
+	v, err := readMetric(f.t.Context(), "http://"+f.http+"/metrics", name)
 	if err != nil {
 		f.t.Fatal(err)
+	}
+	return v
+}
+
+func readMetric(ctx context.Context, address, name string) (float64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
-		f.t.Fatal(err)
+		return 0, err
 	}
 	for line := range strings.Lines(string(text)) {
-		var v float64
 		if rest, ok := strings.CutPrefix(line, name+" "); ok {
-			if _, err := fmt.Sscanf(rest, "%g", &v); err == nil {
-				return v
-			}
+			return strconv.ParseFloat(strings.TrimSpace(rest), 64)
 		}
 	}
-	return 0
+	return 0, nil
 }
 
 // The demo's fleet and what the platform makes of it agree: the set of effective townships is the
@@ -425,18 +435,12 @@ func TestEveryWorkingTownshipOfTheFleetIsFound(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var fleet *simulator.Fleet
-			f := startPlatform(t, setup{influx: tt.influx(t), load: func(t *testing.T, r *registry.Registry, d *registry.Directory) map[charge.OperatorID]string {
+			f := startPlatform(t, setup{influx: tt.influx(t), load: func(t testing.TB, r *registry.Registry, d *registry.Directory) map[charge.OperatorID]string {
 				var err error
 				if fleet, err = simulator.Generate(d.Divisions(), simulator.MinPiles, 1); err != nil {
 					t.Fatal(err)
 				}
-				for _, table := range []registry.Table{registry.Operators, registry.Stations, registry.Piles} {
-					var file strings.Builder
-					if err := fleet.WriteCSV(string(table), &file); err != nil {
-						t.Fatal(err)
-					}
-					importTable(t, r, table, file.String())
-				}
+				registerAll(t, r, fleet)
 				if err := d.Refresh(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -637,7 +641,7 @@ func readRaw(ctx context.Context, http, token string, pile charge.PileID, from, 
 
 // A program is pilewatch in a process of its own, which a test may kill.
 type program struct {
-	t          *testing.T
+	t          testing.TB
 	args       []string
 	dir        string
 	http, mqtt string
@@ -704,7 +708,7 @@ func TestAKillLosesNothingAcknowledged(t *testing.T) {
 	}
 	p := &program{t: t, dir: t.TempDir(), http: freeAddr(t), mqtt: freeAddr(t)}
 	p.args = []string{"serve", "--data", p.dir, "--http", p.http, "--mqtt", p.mqtt, "--public"}
-	fleet, tokens := registerFleet(t, p.dir)
+	fleet, tokens := registerFleet(t, p.dir, simulator.MinPiles)
 	p.start()
 	t.Cleanup(p.kill)
 	p.ready(20 * time.Second)
@@ -803,26 +807,31 @@ func allStored(ctx context.Context, p *program, want map[charge.PileID]map[int64
 	return nil
 }
 
-// registerFleet makes the registry of a small fleet in dir before the program runs.
-func registerFleet(t *testing.T, dir string) (*simulator.Fleet, map[charge.OperatorID]string) {
+// registerFleet makes the registry of a fleet in dir before the program runs.
+func registerFleet(t testing.TB, dir string, piles int) (*simulator.Fleet, map[charge.OperatorID]string) {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
-	r, err := registry.Open(t.Context(), filepath.Join(dir, "registry.db"), log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := r.Directory(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	fleet, note, err := ensureFleet(t.Context(), dir, r, d, simulator.MinPiles, 1)
+	r, d := openRegistry(t, dir)
+	fleet, note, err := ensureFleet(t.Context(), dir, r, d, piles, 1)
 	if err = errors.Join(err, r.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return fleet, note.Tokens
 }
 
-func freeAddr(t *testing.T) string {
+func openRegistry(t testing.TB, dir string) (*registry.Registry, *registry.Directory) {
+	t.Helper()
+	r, err := registry.Open(t.Context(), filepath.Join(dir, "registry.db"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := r.Directory(t.Context())
+	if err != nil {
+		t.Fatal(errors.Join(err, r.Close()))
+	}
+	return r, d
+}
+
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
