@@ -88,8 +88,14 @@ func newLogger(cli *CLI) *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, options))
 }
 
+// stamped is set by the linker in an image's build, where the repository is not at hand.
+var stamped string
+
 // version is what was stamped into the build: a release's tag, or the commit.
 func version() string {
+	if stamped != "" {
+		return stamped
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
