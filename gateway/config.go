@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"strconv"
@@ -25,6 +27,19 @@ func Defaults() *Config {
 	return &Config{Name: "gateway-1", MQTT: "127.0.0.1:1883", MaxInFlight: 256, MaxClients: 200_000}
 }
 
+// mostInFlight is what MQTT 5 can announce (Receive Maximum, two bytes).
+const mostInFlight = 65535
+
+func (c *Config) check() error {
+	if c.MaxInFlight < 1 || c.MaxInFlight > mostInFlight {
+		return fmt.Errorf("--max-in-flight %d: want 1 to %d", c.MaxInFlight, mostInFlight)
+	}
+	if c.MaxClients < 1 {
+		return fmt.Errorf("--max-clients %d: want 1 or more", c.MaxClients)
+	}
+	return nil
+}
+
 // A bridgeConfig is one operator's broker.
 type bridgeConfig struct {
 	operator    charge.OperatorID
@@ -38,9 +53,13 @@ type bridgeConfig struct {
 func parseBridge(s string) (bridgeConfig, error) {
 	u, err := url.Parse(s)
 	if err != nil {
+		var bad *url.Error // its own text repeats the URL, and a password in it
+		if errors.As(err, &bad) {
+			err = bad.Err
+		}
 		return bridgeConfig{}, fmt.Errorf("--bridge: %w", err)
 	}
-	if u.Scheme != "mqtt" || u.Host == "" {
+	if u.Scheme != "mqtt" || u.Hostname() == "" {
 		return bridgeConfig{}, fmt.Errorf("--bridge %q: want mqtt://USER@HOST:PORT/OPERATOR", u.Redacted())
 	}
 	if _, has := u.User.Password(); has {
@@ -50,8 +69,17 @@ func parseBridge(s string) (bridgeConfig, error) {
 	if !charge.ValidID(operator) {
 		return bridgeConfig{}, fmt.Errorf("--bridge %q: the path must name the operator whose piles the broker speaks for", s)
 	}
-	b := bridgeConfig{operator: charge.OperatorID(operator), broker: "tcp://" + u.Host, user: u.User.Username(), connections: 1}
-	for key, values := range u.Query() {
+	b := bridgeConfig{operator: charge.OperatorID(operator), user: u.User.Username(), connections: 1}
+	port := u.Port()
+	if port == "" {
+		port = "1883"
+	}
+	b.broker = "tcp://" + net.JoinHostPort(u.Hostname(), port)
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return bridgeConfig{}, fmt.Errorf("--bridge %q: %w", s, err)
+	}
+	for key, values := range query {
 		value := values[len(values)-1]
 		switch key {
 		case "password-file":

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/errgroup"
 
+	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
 	"pilewatch/internal/registry"
 )
@@ -25,6 +26,9 @@ type Gateway struct {
 
 // New makes a gateway that looks piles up in dir and stores readings in log.
 func New(cfg *Config, log *journal.Log, dir *registry.Directory, logger *slog.Logger, reg prometheus.Registerer) (*Gateway, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	logger = logger.With("service", "gateway")
 	g := &Gateway{log: log, writer: log.NewWriter(logger, reg)}
 	g.rejects = newRejectRecorder(log.PublishReject, logger, reg)
@@ -34,7 +38,7 @@ func New(cfg *Config, log *journal.Log, dir *registry.Directory, logger *slog.Lo
 	up := promauto.With(reg).NewGaugeVec(prometheus.GaugeOpts{
 		Name: "gateway_bridge_up", Help: "1 while the bridge's connection to its operator's broker is open.",
 	}, []string{"bridge", "operator"})
-	n := 0
+	made := make(map[charge.OperatorID]int)
 	for _, s := range cfg.Bridge {
 		b, err := parseBridge(s)
 		if err != nil {
@@ -44,8 +48,11 @@ func New(cfg *Config, log *journal.Log, dir *registry.Directory, logger *slog.Lo
 			return nil, fmt.Errorf("--bridge: operator %s is not registered; import it with: pilewatch registry import operators FILE", b.operator)
 		}
 		for range b.connections {
-			n++
-			g.bridges = append(g.bridges, newBridge(b, fmt.Sprintf("pilewatch-%s-%d", cfg.Name, n), accept, logger, up))
+			// With the operator's name in it: the session that a broker keeps under an identifier
+			// must never come to speak for another operator when the settings change.
+			made[b.operator]++
+			client := fmt.Sprintf("pilewatch-%s-%s-%d", cfg.Name, b.operator, made[b.operator])
+			g.bridges = append(g.bridges, newBridge(b, client, accept, logger, up))
 		}
 	}
 	if cfg.MQTT != "" {
@@ -69,7 +76,8 @@ func (g *Gateway) Addr() string {
 func (g *Gateway) Run(ctx context.Context) error {
 	store, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var doors, behind errgroup.Group
+	var behind errgroup.Group
+	doors, ctx := errgroup.WithContext(ctx) // one that cannot serve ends the others
 	behind.Go(func() error { return g.writer.Run(store) })
 	behind.Go(func() error { return g.rejects.run(store) })
 	if g.listener != nil {
