@@ -19,7 +19,8 @@ import (
 type sender struct {
 	operator charge.OperatorID
 	pile     string                             // "" may speak for every pile of the operator
-	bridge   string                             // "" for the listener's own clients
+	bridge   string                             // its name; "" for the listener's own clients
+	broker   string                             // that the bridge subscribes to
 	answer   func(topic string, payload []byte) // how the sender is told of rejects
 }
 
@@ -66,97 +67,105 @@ type verdict struct {
 // accept takes one message. stored is called once, when everything of it that is of use is on
 // disk: then its sender may forget it. A message that is of no use is recorded as a reject and
 // counts as done, so that it does not block those behind it. accept waits while the log has no
-// room, and fails only when ctx ends.
-func (a *acceptor) accept(ctx context.Context, from *sender, topic string, payload []byte, received time.Time, stored func()) (verdict, error) {
+// room, and fails only when ctx ends; stored is then never called.
+func (a *acceptor) accept(ctx context.Context, from *sender, topic string, payload []byte, received time.Time, stored func(verdict)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	door := "listener"
 	if from.bridge != "" {
 		door = "bridge"
 	}
 	a.metrics.messages.WithLabelValues(door).Inc()
 
-	address, err := wire.ParseTopic(topic)
-	if err != nil {
-		return a.refuse(from, address, topic, payload, received, wire.BadTopic, err.Error(), stored)
-	}
-	if address.Operator != from.operator || (from.pile != "" && address.Pile != from.pile) {
-		return a.refuse(from, address, topic, payload, received, wire.NotYours, "the credential is not for this operator's pile", stored)
-	}
-	readings, refused, counts := wire.Decode(address, payload, received)
-	a.metrics.unknown.Add(float64(counts.UnknownFields))
-
-	placed := make([]journal.Placed, 0, len(readings))
+	address, readings, refused := a.read(from, topic, payload, received)
+	placed := make([]journal.Placed, 0, len(readings)+1)
+	decoded := len(refused) == 0
 	for i := range readings {
 		r := &readings[i]
 		pile, reason, detail := a.known(r)
 		if reason != "" {
-			refused = append(refused, wire.Reject{Pile: r.Pile.Equipment, Connector: string(r.Connector), Reason: reason, Detail: detail})
-			if pile == nil {
-				continue
+			index := -1
+			if decoded {
+				index = i // else some objects gave no reading, and only the names tell which it was
 			}
-			*r = heard(r.Pile, received)
-		} else {
-			a.metrics.readings.WithLabelValues(r.Kind.String()).Inc()
+			refused = append(refused, wire.Reject{Index: index, Pile: r.Pile.Equipment, Connector: string(r.Connector), Reason: reason, Detail: detail})
+			continue
 		}
+		a.metrics.readings.WithLabelValues(r.Kind.String()).Inc()
 		placed = append(placed, journal.Placed{Partition: a.partition(pile.Station.Township), Reading: *r})
 	}
-	useful := len(placed) > 0
-	placed = a.heardOf(placed, address, refused, received)
+	var v verdict
+	if len(placed) == 0 && len(refused) > 0 {
+		v = verdict{reason: refused[0].Reason, detail: refused[0].Detail}
+	}
 	if len(refused) > 0 {
 		a.rejects.record(from, address, topic, payload, received, refused)
+		placed = a.heardOf(placed, from, address, refused, received)
 	}
 	if len(placed) == 0 {
-		stored()
-	} else if err := a.log.Append(ctx, placed, stored); err != nil {
-		return verdict{}, err
+		stored(v)
+		return nil
 	}
-	if useful || len(refused) == 0 {
-		return verdict{}, nil
-	}
-	return verdict{reason: refused[0].Reason, detail: refused[0].Detail}, nil
+	return a.log.Append(ctx, placed, func() { stored(v) })
 }
 
-// known looks the reading's pile and connector up. The pile is nil where it is not registered.
+// read takes the message apart, if its sender may speak for who it is said to be of.
+func (a *acceptor) read(from *sender, topic string, payload []byte, received time.Time) (wire.Address, []charge.Reading, []wire.Reject) {
+	address, err := wire.ParseTopic(topic)
+	switch {
+	case err != nil:
+		return address, nil, []wire.Reject{{Index: -1, Reason: wire.BadTopic, Detail: err.Error()}}
+	case !from.speaksFor(address):
+		return address, nil, []wire.Reject{{Index: -1, Reason: wire.NotYours, Detail: "the credential is not for this operator's pile"}}
+	}
+	readings, refused, counts := wire.Decode(address, payload, received)
+	a.metrics.unknown.Add(float64(counts.UnknownFields))
+	return address, readings, refused
+}
+
+// speaksFor tells whether the pile, or all of the operator's piles, are the sender's.
+func (s *sender) speaksFor(address wire.Address) bool {
+	return address.Operator == s.operator && (s.pile == "" || s.pile == address.Pile)
+}
+
+// known looks the reading's pile and connector up.
 func (a *acceptor) known(r *charge.Reading) (*registry.Pile, wire.Reason, string) {
 	pile, ok := a.piles.Pile(r.Pile)
 	if !ok {
 		return nil, wire.UnknownPile, "pile " + r.Pile.String() + " is not registered"
 	}
 	if r.Connector != "" && !slices.ContainsFunc(pile.Connectors, func(c charge.Connector) bool { return c.ID == r.Connector }) {
-		return pile, wire.UnknownGun, "pile " + r.Pile.String() + " has no connector " + string(r.Connector)
+		return nil, wire.UnknownGun, "pile " + r.Pile.String() + " has no connector " + string(r.Connector)
 	}
 	return pile, "", ""
 }
 
-// refuse records a message of which nothing can be used.
-func (a *acceptor) refuse(from *sender, address wire.Address, topic string, payload []byte, received time.Time, reason wire.Reason, detail string, stored func()) (verdict, error) {
-	a.rejects.record(from, address, topic, payload, received, []wire.Reject{{Index: -1, Reason: reason, Detail: detail}})
-	stored()
-	return verdict{reason: reason, detail: detail}, nil
-}
-
-// heardOf adds a record of presence for each registered pile of which a message was refused and
-// nothing else of it was of use: whoever sends nonsense is there all the same.
-func (a *acceptor) heardOf(placed []journal.Placed, address wire.Address, refused []wire.Reject, received time.Time) []journal.Placed {
-	if len(refused) == 0 {
-		return placed
-	}
+// heardOf adds a record of presence for each registered pile of the sender's of which something was
+// refused and nothing else of the message was of use: whoever sends nonsense is there all the
+// same. A pile with a credential of its own is there whatever its message says.
+func (a *acceptor) heardOf(placed []journal.Placed, from *sender, address wire.Address, refused []wire.Reject, received time.Time) []journal.Placed {
 	seen := make(map[string]bool, len(placed)+1)
 	for i := range placed {
 		seen[placed[i].Reading.Pile.Equipment] = true
 	}
-	for _, r := range refused {
-		name := r.Pile
-		if name == "" && address.Pile != wire.Many {
-			name = address.Pile
-		}
-		if name == "" || seen[name] {
-			continue
+	add := func(name string) {
+		if name == "" || name == wire.Many || seen[name] {
+			return
 		}
 		seen[name] = true
-		id := charge.PileID{Operator: address.Operator, Equipment: name}
+		id := charge.PileID{Operator: from.operator, Equipment: name}
 		if pile, ok := a.piles.Pile(id); ok {
 			placed = append(placed, journal.Placed{Partition: a.partition(pile.Station.Township), Reading: heard(id, received)})
 		}
+	}
+	if from.pile != "" || !from.speaksFor(address) {
+		add(from.pile)
+		return placed
+	}
+	add(address.Pile)
+	for _, r := range refused {
+		add(r.Pile)
 	}
 	return placed
 }

@@ -42,7 +42,7 @@ func newBridge(cfg bridgeConfig, client string, accept *acceptor, log *slog.Logg
 func (b *bridge) run(ctx context.Context) error {
 	acks := make(chan paho.Message, bridgeInFlight)
 	slots := make(chan struct{}, bridgeInFlight)
-	from := &sender{operator: b.cfg.operator, bridge: b.client}
+	from := &sender{operator: b.cfg.operator, bridge: b.client, broker: b.cfg.broker}
 
 	opts := paho.NewClientOptions().
 		AddBroker(b.cfg.broker).
@@ -65,7 +65,7 @@ func (b *bridge) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return
 		}
-		_, err := b.accept.accept(ctx, from, m.Topic(), m.Payload(), time.Now(), func() { acks <- m })
+		err := b.accept.accept(ctx, from, m.Topic(), m.Payload(), time.Now(), func(verdict) { acks <- m })
 		if err != nil {
 			return // stopping: the broker keeps the message
 		}

@@ -258,7 +258,7 @@ func (l *listener) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 	received := time.Now()
 	if pk.FixedHeader.Qos == 0 {
 		l.metrics.published.WithLabelValues("0").Inc()
-		_, _ = l.accept.accept(l.ctx, &c.sender, pk.TopicName, pk.Payload, received, func() {})
+		_ = l.accept.accept(l.ctx, &c.sender, pk.TopicName, pk.Payload, received, func(verdict) {})
 		return pk, packets.ErrRejectPacket
 	}
 	l.metrics.published.WithLabelValues("1").Inc()
@@ -271,12 +271,7 @@ func (l *listener) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 	c.mu.Lock()
 	c.waiting = append(c.waiting, ack)
 	c.mu.Unlock()
-	v, err := l.accept.accept(l.ctx, &c.sender, pk.TopicName, pk.Payload, received, func() { l.stored(c, ack) })
-	if err == nil && v.reason != "" {
-		c.mu.Lock()
-		ack.verdict = v
-		c.mu.Unlock()
-	}
+	_ = l.accept.accept(l.ctx, &c.sender, pk.TopicName, pk.Payload, received, func(v verdict) { l.stored(c, ack, v) })
 	return pk, packets.ErrRejectPacket
 }
 
@@ -285,17 +280,17 @@ func (l *listener) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 // the pile.
 func (l *listener) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
 	if c := l.of(cl); c != nil && l.ctx.Err() == nil {
-		_, _ = l.accept.accept(l.ctx, &c.sender, will.TopicName, will.Payload, time.Now(), func() {})
+		_ = l.accept.accept(l.ctx, &c.sender, will.TopicName, will.Payload, time.Now(), func(verdict) {})
 	}
 	return mqtt.Will{}, nil
 }
 
 // stored marks a message as safe and sees that the PUBACKs that are due go out. It is called
 // from the log's writer, so it never waits for the client's socket.
-func (l *listener) stored(c *connection, ack *pendingAck) {
+func (l *listener) stored(c *connection, ack *pendingAck, v verdict) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ack.done = true
+	ack.verdict, ack.done = v, true
 	if c.waiting[0].done && !c.flushing {
 		c.flushing = true
 		go l.flush(c)

@@ -45,7 +45,6 @@ type sampleKey struct {
 	operator charge.OperatorID
 	pile     string
 	reason   wire.Reason
-	bridge   string
 }
 
 // sampled counts what came since the last record of a key.
@@ -55,13 +54,16 @@ type sampled struct {
 	count int
 }
 
+// answerKey is a topic of the listener's, or of an operator's broker: several connections share the
+// limit of their topic.
 type answerKey struct {
-	from  *sender
-	topic string
+	broker string // "" for the listener's
+	topic  string
 }
 
 type answer struct {
-	next    time.Time // the topic may be answered again from then on
+	to      func(topic string, payload []byte) // of the sender that was heard last
+	next    time.Time                          // the topic may be answered again from then on
 	waiting []answerItem
 	more    int
 }
@@ -99,7 +101,7 @@ func (r *rejectRecorder) record(from *sender, address wire.Address, topic string
 		if pile == "" && address.Pile != wire.Many {
 			pile = address.Pile
 		}
-		r.sample(sampleKey{from.operator, pile, one.Reason, from.bridge}, journal.Reject{
+		r.sample(sampleKey{from.operator, pile, one.Reason}, journal.Reject{
 			At: received.UTC(), Operator: string(from.operator), Pile: pile, Conn: one.Connector,
 			Kind: kindName(address.Kind), Topic: clean(topic, 256), Reason: string(one.Reason), Detail: one.Detail,
 			Count: count, Bridge: from.bridge,
@@ -141,10 +143,10 @@ func (r *rejectRecorder) store(reject journal.Reject) {
 // sender's, on the one of its operator.
 func (r *rejectRecorder) answer(from *sender, address wire.Address, topic string, received time.Time, refused []wire.Reject) {
 	to := wire.RejectTopic(string(from.operator), wire.Many)
-	if address.Operator == from.operator && address.Pile != "" && (from.pile == "" || from.pile == address.Pile) {
+	if address.Pile != "" && from.speaksFor(address) {
 		to = wire.RejectTopic(string(from.operator), address.Pile)
 	}
-	key := answerKey{from, to}
+	key := answerKey{from.broker, to}
 	a := r.answers[key]
 	if a == nil {
 		if len(r.answers) >= mostOpenAnswer {
@@ -153,6 +155,7 @@ func (r *rejectRecorder) answer(from *sender, address wire.Address, topic string
 		a = &answer{}
 		r.answers[key] = a
 	}
+	a.to = from.answer
 	for _, one := range refused {
 		if len(a.waiting) < answerDetails {
 			a.waiting = append(a.waiting, answerItem{
@@ -179,7 +182,7 @@ func (r *rejectRecorder) send(key answerKey, a *answer, now time.Time) {
 		return
 	}
 	a.waiting, a.more, a.next = nil, 0, now.Add(answerEvery)
-	go key.from.answer(key.topic, payload) // a sender that does not read must not hold the others
+	go a.to(key.topic, payload) // a sender that does not read must not hold the others
 }
 
 // run sends the answers that waited their second and the counts that waited their minute, until
@@ -190,15 +193,16 @@ func (r *rejectRecorder) run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			r.sweep(time.Now().Add(sampleEvery))
+			r.sweepSamples(func(*sampled) bool { return true })
 			return nil
 		case now := <-ticks.C:
-			r.sweep(now)
+			r.sweepAnswers(now)
+			r.sweepSamples(func(s *sampled) bool { return now.Sub(s.since) >= sampleEvery })
 		}
 	}
 }
 
-func (r *rejectRecorder) sweep(now time.Time) {
+func (r *rejectRecorder) sweepAnswers(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key, a := range r.answers {
@@ -210,8 +214,14 @@ func (r *rejectRecorder) sweep(now time.Time) {
 			delete(r.answers, key)
 		}
 	}
+}
+
+// sweepSamples stores the count of every key that is due, and forgets it.
+func (r *rejectRecorder) sweepSamples(due func(*sampled) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for key, s := range r.samples {
-		if now.Sub(s.since) < sampleEvery {
+		if !due(s) {
 			continue
 		}
 		if s.count > 0 {
