@@ -6,27 +6,39 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"pilewatch/internal/charge"
 	"pilewatch/internal/registry"
+	"pilewatch/internal/wire"
 )
 
 const (
 	maxPacketBytes = 4 << 20          // a larger packet ends its connection
+	connectWithin  = 10 * time.Second // for a client's CONNECT; who only opens a connection cannot keep it
 	writeWithin    = 10 * time.Second // for a client that does not read its acknowledgements
+	acceptAgain    = 100 * time.Millisecond
+	// At the end messages under way are stored and acknowledged, and clients told: together
+	// with the log's own drain it takes under 5 s.
+	drainWithin = time.Second
+	partWithin  = 500 * time.Millisecond
 	// The library's default makes a channel of 8,192 slots, 64 KiB, for each connection; a pile
 	// is written little more than acknowledgements, which do not use it.
 	pendingWrites = 64
+	// sessionKept bounds how long the library remembers a client that does not come back, with
+	// its buffers; its default is 136 years. Only subscriptions are kept, and clients renew them.
+	sessionKept = time.Hour
 )
 
 // authenticator knows credentials.
@@ -51,7 +63,11 @@ type listener struct {
 
 	ctx context.Context //nolint:containedctx // the library's hooks carry none; this one ends with run
 
-	conns sync.Map // *mqtt.Client → *connection
+	underWay atomic.Int64 // QoS 1 messages taken and neither acknowledged nor given up
+
+	mu      sync.Mutex
+	open    map[*connection]struct{}
+	session int64 // the last that was given out
 }
 
 type listenerMetrics struct {
@@ -64,7 +80,7 @@ type listenerMetrics struct {
 func newListener(cfg *Config, accept *acceptor, auth authenticator, log *slog.Logger, reg prometheus.Registerer) (*listener, error) {
 	f := promauto.With(reg)
 	l := &listener{
-		accept: accept, auth: auth, log: log, maxInFlight: cfg.MaxInFlight,
+		accept: accept, auth: auth, log: log, maxInFlight: cfg.MaxInFlight, open: make(map[*connection]struct{}),
 		metrics: listenerMetrics{
 			connections: f.NewGauge(prometheus.GaugeOpts{Name: "gateway_connections", Help: "Open MQTT connections."}),
 			refused:     f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_connections_refused_total", Help: "Connections refused, by cause."}, []string{"cause"}),
@@ -82,47 +98,145 @@ func newListener(cfg *Config, accept *acceptor, auth authenticator, log *slog.Lo
 	capabilities.MaximumClients = cfg.MaxClients
 	capabilities.MaximumClientWritesPending = pendingWrites
 	capabilities.MaximumPacketSize = maxPacketBytes
-	capabilities.ReceiveMaximum = uint16(min(cfg.MaxInFlight, 65535)) //nolint:gosec // bounded
+	capabilities.ReceiveMaximum = uint16(cfg.MaxInFlight) //nolint:gosec // checked: mostInFlight
 	capabilities.MaximumQos = 1
-	capabilities.RetainAvailable = 0
 	capabilities.SharedSubAvailable = 0
+	capabilities.TopicAliasMaximum = 0 // as announced; an alias would keep a topic of up to 64 KiB
+	capabilities.MaximumSessionExpiryInterval = uint32(sessionKept / time.Second)
 	l.server = mqtt.New(&mqtt.Options{
-		Capabilities: capabilities,
-		InlineClient: true, // for answers on the reject topics
-		Logger:       slog.New(slog.DiscardHandler),
+		Capabilities:           capabilities,
+		InlineClient:           true, // for answers on the reject topics
+		Logger:                 slog.New(slog.DiscardHandler),
+		SysTopicResendInterval: int64(24 * time.Hour / time.Second), // nobody may read them, and each stops the world
 	})
 	if err := l.server.AddHook(l, nil); err != nil {
-		return nil, errors.Join(fmt.Errorf("make the MQTT listener: %w", err), socket.Close())
-	}
-	if err := l.server.AddListener(listeners.NewNet("mqtt", socket)); err != nil {
 		return nil, errors.Join(fmt.Errorf("make the MQTT listener: %w", err), socket.Close())
 	}
 	return l, nil
 }
 
-// run serves until ctx ends, then says goodbye to every client.
+// run serves until ctx ends. Then it accepts no connection and takes no message any more, waits a
+// little for the acknowledgements of those it took, and says goodbye to every client.
 func (l *listener) run(ctx context.Context) error {
 	l.ctx = ctx
 	if err := l.server.Serve(); err != nil {
-		return fmt.Errorf("serve MQTT: %w", err)
+		return errors.Join(fmt.Errorf("serve MQTT: %w", err), l.socket.Close())
 	}
+	var clients sync.WaitGroup
+	accepting := make(chan struct{})
+	go func() {
+		defer close(accepting)
+		l.acceptAll(&clients)
+	}()
 	<-ctx.Done()
-	if err := l.server.Close(); err != nil {
+	err := l.socket.Close()
+	<-accepting
+	l.drain()
+	l.part()
+	clients.Wait()
+	if err := errors.Join(err, l.server.Close()); err != nil {
 		return fmt.Errorf("stop MQTT: %w", err)
 	}
 	return nil
 }
 
-// A connection is one client's, from its CONNECT to its end.
+// acceptAll hands connections to the library until the socket is closed. The library's own loop
+// would end for good at the first error, such as too many open files.
+func (l *listener) acceptAll(clients *sync.WaitGroup) {
+	for {
+		raw, err := l.socket.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			l.log.Warn("connection cannot be accepted", "err", err)
+			time.Sleep(acceptAgain)
+			continue
+		}
+		c := &connection{Conn: raw, slots: make(chan struct{}, l.maxInFlight)}
+		c.ctx, c.cancel = context.WithCancel(l.ctx)
+		_ = c.SetReadDeadline(time.Now().Add(connectWithin))
+		l.mu.Lock()
+		l.open[c] = struct{}{}
+		l.mu.Unlock()
+		clients.Go(func() {
+			_ = l.server.EstablishConnection("mqtt", c) // how a client ends is its own affair
+			_ = c.Close()
+			l.mu.Lock()
+			delete(l.open, c)
+			l.mu.Unlock()
+		})
+	}
+}
+
+// drain waits until what was taken is acknowledged.
+func (l *listener) drain() {
+	giveUp := time.After(drainWithin)
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	for l.underWay.Load() > 0 {
+		select {
+		case <-look.C:
+		case <-giveUp:
+			return
+		}
+	}
+}
+
+// part ends every connection: at once, those of MQTT 5 with a reason first. A client that does
+// not read holds nobody up.
+func (l *listener) part() {
+	l.mu.Lock()
+	open := slices.Collect(maps.Keys(l.open))
+	l.mu.Unlock()
+	var told sync.WaitGroup
+	for _, c := range open {
+		told.Go(func() {
+			late := time.AfterFunc(partWithin, func() { _ = c.Close() })
+			defer late.Stop()
+			if cl := c.client.Load(); cl != nil && cl.Properties.ProtocolVersion == 5 {
+				_ = l.server.DisconnectClient(cl, packets.ErrServerShuttingDown)
+			}
+			_ = c.Close()
+		})
+	}
+	told.Wait()
+}
+
+// A connection is one client's, from its TCP connection's beginning to its end. It is also the
+// net.Conn that the library writes to: every write has its own time, whoever makes it.
 type connection struct {
-	client  *mqtt.Client
+	net.Conn
+	ctx    context.Context //nolint:containedctx // ends with the connection
+	cancel context.CancelFunc
+
+	client  atomic.Pointer[mqtt.Client] // set when it has signed in, with sender
 	sender  sender
-	session int64 // the gateway's number: when it began, in Unix nanoseconds
+	session int64 // the gateway's number: when it began, in Unix nanoseconds; 0 before
 	slots   chan struct{}
 
 	mu       sync.Mutex
 	waiting  []*pendingAck // in the order received
 	flushing bool
+}
+
+// Write ends the connection when it fails: after half a packet nothing else may follow.
+func (c *connection) Write(b []byte) (int, error) {
+	_ = c.SetWriteDeadline(time.Now().Add(writeWithin)) // fails only where Write does
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		_ = c.Close()
+	}
+	return n, err
+}
+
+// SetDeadline is how the library sets the time in which a packet must come (MQTT-3.1.2-24).
+func (c *connection) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+
+// Close may be called again.
+func (c *connection) Close() error {
+	c.cancel()
+	return c.Conn.Close()
 }
 
 // A pendingAck is a QoS 1 message between its arrival and its PUBACK.
@@ -138,8 +252,8 @@ func (l *listener) ID() string { return "gateway" }
 // Provides tells the library which hooks to call.
 func (l *listener) Provides(b byte) bool {
 	switch b {
-	case mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablished, mqtt.OnDisconnect,
-		mqtt.OnPacketRead, mqtt.OnPublish, mqtt.OnWill:
+	case mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished,
+		mqtt.OnDisconnect, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPublish, mqtt.OnWill:
 		return true
 	}
 	return false
@@ -149,16 +263,14 @@ func (l *listener) Provides(b byte) bool {
 // within its operator, so that nobody can take over a stranger's session (MQTT-3.1.4-3).
 func (l *listener) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
 	identity, ok := l.auth.Authenticate(string(pk.Connect.Username), string(pk.Connect.Password))
-	if !ok {
+	c := of(cl)
+	if !ok || c == nil {
 		l.metrics.refused.WithLabelValues("credential").Inc()
 		return false
 	}
 	cl.ID = string(identity.Operator) + "/" + identity.Pile + "/" + cl.ID
-	l.conns.Store(cl, &connection{
-		client: cl,
-		sender: sender{operator: identity.Operator, pile: identity.Pile, answer: l.answer},
-		slots:  make(chan struct{}, l.maxInFlight),
-	})
+	c.sender = sender{operator: identity.Operator, pile: identity.Pile, answer: l.answer}
+	c.client.Store(cl)
 	return true
 }
 
@@ -168,12 +280,18 @@ func (l *listener) answer(topic string, payload []byte) {
 	}
 }
 
-func (l *listener) of(cl *mqtt.Client) *connection {
-	c, ok := l.conns.Load(cl)
-	if !ok {
-		return nil
+// of gives the client's connection, nil for the inline client.
+func of(cl *mqtt.Client) *connection {
+	c, _ := cl.Net.Conn.(*connection)
+	return c
+}
+
+// OnPacketEncode announces to MQTT 5 clients what else ends their connection (MQTT-3.2.2-15).
+func (l *listener) OnPacketEncode(_ *mqtt.Client, pk packets.Packet) packets.Packet {
+	if pk.FixedHeader.Type == packets.Connack && pk.ReasonCode == 0 {
+		pk.Properties.MaximumPacketSize = maxPacketBytes
 	}
-	return c.(*connection) //nolint:forcetypeassert // nothing else is stored
+	return pk
 }
 
 // OnACLCheck lets a client subscribe to its own reject and command topics only. Publishing is
@@ -182,7 +300,7 @@ func (l *listener) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	if write || cl.Net.Inline {
 		return true
 	}
-	c := l.of(cl)
+	c := of(cl)
 	if c == nil {
 		return false
 	}
@@ -200,14 +318,38 @@ func (l *listener) OnACLCheck(cl *mqtt.Client, topic string, write bool) bool {
 	return c.sender.pile == "" || pile == c.sender.pile
 }
 
-// OnSessionEstablished records the presence of a pile that connects by itself.
+// OnSessionEstablish ends an older connection of the same client before the library does: that
+// one would send a DISCONNECT, which MQTT 3.1.1 knows from clients only, and wait for a client
+// that does not read.
+func (l *listener) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
+	older, ok := l.server.Clients.Get(cl.ID)
+	if !ok {
+		return
+	}
+	if older.Properties.ProtocolVersion < 5 {
+		older.Stop(packets.ErrSessionTakenOver)
+	} else if c := of(older); c != nil {
+		time.AfterFunc(partWithin, func() { _ = c.Close() })
+	}
+}
+
+// OnSessionEstablished records the presence of a pile that connects by itself. Session numbers
+// rise, and a connection that was taken over meanwhile gets none: so of two connections of one
+// client the one that stays always has the higher number.
 func (l *listener) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
-	c := l.of(cl)
+	c := of(cl)
 	if c == nil {
 		return
 	}
 	now := time.Now()
-	c.session = now.UnixNano()
+	l.mu.Lock()
+	if cl.Closed() {
+		l.mu.Unlock()
+		return
+	}
+	l.session = max(now.UnixNano(), l.session+1)
+	c.session = l.session
+	l.mu.Unlock()
 	l.metrics.connections.Inc()
 	if c.sender.pile != "" {
 		_ = l.accept.presence(l.ctx, &c.sender, charge.KindConnected, c.session, now) // fails only at the end
@@ -217,12 +359,8 @@ func (l *listener) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) {
 // OnDisconnect records the end of a pile's own connection. The end of an operator's connection
 // says nothing of its piles.
 func (l *listener) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
-	c := l.of(cl)
-	if c == nil {
-		return
-	}
-	l.conns.Delete(cl)
-	if c.session == 0 {
+	c := of(cl)
+	if c == nil || c.session == 0 {
 		return
 	}
 	l.metrics.connections.Dec()
@@ -231,15 +369,26 @@ func (l *listener) OnDisconnect(cl *mqtt.Client, _ error, _ bool) {
 	}
 }
 
+// dropped marks topics that the library would drop, and never acknowledge. No topic may hold it
+// (MQTT-1.5.4-2).
+const dropped = "\x00"
+
 // OnPacketRead refuses QoS 2: the server announces QoS 1 as its most (MQTT-3.2.2-11), and a
-// 3.1.1 client that sends it all the same would wait for a PUBREC for good.
+// 3.1.1 client that sends it all the same would wait for a PUBREC for good. ErrRejectPacket is
+// the one error that the library heeds here: it ends the connection.
 func (l *listener) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	if pk.FixedHeader.Type == packets.Publish && pk.FixedHeader.Qos > 1 {
+	if pk.FixedHeader.Type != packets.Publish {
+		return pk, nil
+	}
+	if pk.FixedHeader.Qos > 1 {
 		l.metrics.refused.WithLabelValues("qos2").Inc()
 		if cl.Properties.ProtocolVersion == 5 {
-			return pk, l.server.DisconnectClient(cl, packets.ErrQosNotSupported)
+			_ = l.server.DisconnectClient(cl, packets.ErrQosNotSupported)
 		}
-		return pk, packets.ErrQosNotSupported
+		return pk, packets.ErrRejectPacket
+	}
+	if len(pk.TopicName) >= len(mqtt.SysPrefix) && strings.EqualFold(pk.TopicName[:len(mqtt.SysPrefix)], mqtt.SysPrefix) {
+		pk.TopicName = dropped + pk.TopicName
 	}
 	return pk, nil
 }
@@ -251,27 +400,35 @@ func (l *listener) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 	if cl.Net.Inline {
 		return pk, nil
 	}
-	c := l.of(cl)
+	c := of(cl)
 	if c == nil {
 		return pk, packets.ErrRejectPacket
 	}
-	received := time.Now()
+	topic, received := strings.TrimPrefix(pk.TopicName, dropped), time.Now()
 	if pk.FixedHeader.Qos == 0 {
 		l.metrics.published.WithLabelValues("0").Inc()
-		_ = l.accept.accept(l.ctx, &c.sender, pk.TopicName, pk.Payload, received, func(verdict) {})
+		_ = l.accept.accept(c.ctx, &c.sender, topic, pk.Payload, received, func(verdict) {})
 		return pk, packets.ErrRejectPacket
 	}
 	l.metrics.published.WithLabelValues("1").Inc()
 	select {
 	case c.slots <- struct{}{}:
-	case <-l.ctx.Done():
+	case <-c.ctx.Done():
 		return pk, packets.ErrRejectPacket
 	}
 	ack := &pendingAck{packetID: pk.PacketID}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, ack)
 	c.mu.Unlock()
-	_ = l.accept.accept(l.ctx, &c.sender, pk.TopicName, pk.Payload, received, func(v verdict) { l.stored(c, ack, v) })
+	l.underWay.Add(1)
+	err := l.accept.accept(c.ctx, &c.sender, topic, pk.Payload, received, func(v verdict) { l.stored(c, ack, v) })
+	if err != nil { // not taken: the client keeps it, since it gets no PUBACK
+		c.mu.Lock()
+		c.waiting = c.waiting[:len(c.waiting)-1] // it is the last: only this goroutine adds
+		c.mu.Unlock()
+		l.underWay.Add(-1)
+		<-c.slots
+	}
 	return pk, packets.ErrRejectPacket
 }
 
@@ -279,7 +436,7 @@ func (l *listener) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 // other client. A connection that the gateway itself ends, because it stops, says nothing of
 // the pile.
 func (l *listener) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
-	if c := l.of(cl); c != nil && l.ctx.Err() == nil {
+	if c := of(cl); c != nil && l.ctx.Err() == nil {
 		_ = l.accept.accept(l.ctx, &c.sender, will.TopicName, will.Payload, time.Now(), func(verdict) {})
 	}
 	return mqtt.Will{}, nil
@@ -299,13 +456,14 @@ func (l *listener) stored(c *connection, ack *pendingAck, v verdict) {
 
 // flush writes the PUBACKs of the connection's oldest messages, as far as all before are stored.
 func (l *listener) flush(c *connection) {
+	client := c.client.Load()
 	var out bytes.Buffer
 	for {
 		out.Reset()
 		c.mu.Lock()
 		n := 0
 		for n < len(c.waiting) && c.waiting[n].done {
-			encodePuback(&out, c.client, c.waiting[n])
+			encodePuback(&out, client, c.waiting[n])
 			n++
 		}
 		if n == 0 {
@@ -319,15 +477,15 @@ func (l *listener) flush(c *connection) {
 		}
 		c.mu.Unlock()
 
-		c.client.Lock()
-		_ = c.client.Net.Conn.SetWriteDeadline(time.Now().Add(writeWithin))
-		_, err := c.client.Net.Conn.Write(out.Bytes())
-		c.client.Unlock()
+		client.Lock()
+		_, err := c.Write(out.Bytes())
+		client.Unlock()
 		for range n {
 			<-c.slots
 		}
+		l.underWay.Add(int64(-n))
 		if err != nil {
-			c.client.Stop(err) // the client sends again what it has no PUBACK for
+			client.Stop(err) // the client sends again what it has no PUBACK for
 		} else {
 			l.metrics.acked.Add(float64(n))
 		}
@@ -354,11 +512,16 @@ func encodePuback(out *bytes.Buffer, cl *mqtt.Client, ack *pendingAck) {
 		PacketID:        ack.packetID,
 		ReasonCode:      payloadFormatInvalid,
 		Properties:      packets.Properties{ReasonString: string(ack.verdict.reason) + ": " + ack.verdict.detail},
+		// A reason only for whoever wants and holds it (MQTT-3.1.2-29, MQTT-3.4.2-2).
+		Mods: packets.Mods{
+			MaxSize:             cl.Properties.Props.MaximumPacketSize,
+			DisallowProblemInfo: cl.Properties.Props.RequestProblemInfoFlag && cl.Properties.Props.RequestProblemInfo == 0,
+		},
 	}
 	switch ack.verdict.reason {
-	case "bad_topic":
+	case wire.BadTopic:
 		pk.ReasonCode = topicNameInvalid
-	case "not_yours", "unknown_pile":
+	case wire.NotYours, wire.UnknownPile:
 		pk.ReasonCode = notAuthorized
 	}
 	_ = pk.PubackEncode(out) // writes to memory
