@@ -14,9 +14,14 @@ import (
 	"pilewatch/internal/wire"
 )
 
-// bridgeInFlight bounds the messages of one connection that are accepted and not yet
-// acknowledged to the operator's broker.
-const bridgeInFlight = 4096
+const (
+	// bridgeInFlight bounds the messages of one connection that are accepted and not yet
+	// acknowledged to the operator's broker.
+	bridgeInFlight  = 4096
+	subscribeWithin = 10 * time.Second
+	subscribeAgain  = 30 * time.Second
+	refusedFilter   = 0x80 // in a SUBACK (MQTT 3.1.1, 3.9.3)
+)
 
 // A bridge subscribes to an operator's broker and hands its messages to the acceptor. The broker
 // is told that a message is ours only when it is in the log: a persistent session under a stable
@@ -24,7 +29,7 @@ const bridgeInFlight = 4096
 // $share group.
 type bridge struct {
 	cfg    bridgeConfig
-	client string // MQTT client identifier, pilewatch-{gateway}-{n}
+	client string // MQTT client identifier, pilewatch-{gateway}-{operator}-{n}
 	accept *acceptor
 	log    *slog.Logger
 	up     prometheus.Gauge
@@ -38,13 +43,59 @@ func newBridge(cfg bridgeConfig, client string, accept *acceptor, log *slog.Logg
 	}
 }
 
-// run connects, and connects again with back-off and jitter, until ctx ends.
-func (b *bridge) run(ctx context.Context) error {
-	acks := make(chan paho.Message, bridgeInFlight)
-	slots := make(chan struct{}, bridgeInFlight)
-	from := &sender{operator: b.cfg.operator, bridge: b.client, broker: b.cfg.broker}
+// A taken message is one on its way into the log.
+type taken struct {
+	message paho.Message
+	settled chan bool // told once, whether it is stored
+}
 
-	opts := paho.NewClientOptions().
+// run connects, and connects again with back-off and jitter, until ctx ends. Then it waits a
+// little for what it took, so that the broker does not keep what is in the log.
+func (b *bridge) run(ctx context.Context) error {
+	order := make(chan *taken, bridgeInFlight)
+	from := &sender{operator: b.cfg.operator, bridge: b.client, broker: b.cfg.broker}
+	opts := b.options()
+	// The handler takes what the broker held for the session before the subscription is renewed.
+	opts.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
+		t := &taken{message: m, settled: make(chan bool, 1)}
+		select {
+		case order <- t:
+		case <-ctx.Done():
+			return // the broker keeps the message
+		}
+		if err := b.accept.accept(ctx, from, m.Topic(), m.Payload(), time.Now(), func(verdict) { t.settled <- true }); err != nil {
+			t.settled <- false
+		}
+	})
+	opts.SetOnConnectHandler(func(c paho.Client) { b.connected(ctx, c) })
+	opts.SetConnectionLostHandler(func(_ paho.Client, err error) {
+		b.up.Set(0)
+		b.log.Warn("bridge lost its broker, connecting again", "err", err)
+	})
+	client := paho.NewClient(opts)
+	from.answer = func(topic string, payload []byte) {
+		if client.IsConnectionOpen() { // else it would wait for the connection, and be old by then
+			client.Publish(topic, 0, false, payload)
+		}
+	}
+	acknowledged := make(chan struct{})
+	go func() {
+		defer close(acknowledged)
+		acknowledge(ctx, order)
+	}()
+	client.Connect()
+	<-ctx.Done()
+	select {
+	case <-acknowledged:
+	case <-time.After(drainWithin + partWithin): // the broker does not read
+	}
+	client.Disconnect(uint(partWithin / time.Millisecond))
+	b.up.Set(0)
+	return nil
+}
+
+func (b *bridge) options() *paho.ClientOptions {
+	return paho.NewClientOptions().
 		AddBroker(b.cfg.broker).
 		SetClientID(b.client).
 		SetUsername(b.cfg.user).
@@ -58,43 +109,57 @@ func (b *bridge) run(ctx context.Context) error {
 		SetConnectRetryInterval(time.Second + time.Duration(rand.Int64N(int64(time.Second)))). //nolint:gosec // jitter
 		SetMaxReconnectInterval(30 * time.Second).
 		SetKeepAlive(30 * time.Second)
-	// The handler takes what the broker held for the session before the subscription is renewed.
-	opts.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return
-		}
-		err := b.accept.accept(ctx, from, m.Topic(), m.Payload(), time.Now(), func(verdict) { acks <- m })
-		if err != nil {
-			return // stopping: the broker keeps the message
-		}
-	})
-	opts.SetOnConnectHandler(func(c paho.Client) {
-		if err := b.subscribe(c); err != nil {
-			b.log.Error("bridge cannot subscribe, is the account allowed to?", "err", err)
-			return
-		}
-		b.up.Set(1)
-		b.log.Info("bridge connected")
-	})
-	opts.SetConnectionLostHandler(func(_ paho.Client, err error) {
-		b.up.Set(0)
-		b.log.Warn("bridge lost its broker, connecting again", "err", err)
-	})
+}
 
-	client := paho.NewClient(opts)
-	from.answer = func(topic string, payload []byte) { client.Publish(topic, 0, false, payload) }
-	client.Connect()
+// acknowledge tells the broker of messages in the order in which they came (MQTT-4.6.0-2), each
+// when it is stored, until ctx ends and nothing is under way any more, or for a little longer.
+func acknowledge(ctx context.Context, order <-chan *taken) {
+	giveUp, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(drainWithin, cancel) })()
 	for {
+		var t *taken
 		select {
-		case m := <-acks:
-			m.Ack()
-			<-slots
+		case t = <-order:
+		default:
+			select {
+			case t = <-order:
+			case <-ctx.Done():
+				return
+			}
+		}
+		select {
+		case stored := <-t.settled:
+			if stored {
+				t.message.Ack()
+			}
+		case <-giveUp.Done():
+			return
+		}
+	}
+}
+
+// connected subscribes, again and again while the broker refuses: the account may be given the
+// right later.
+func (b *bridge) connected(ctx context.Context, c paho.Client) {
+	for {
+		err := b.subscribe(c)
+		if err == nil {
+			b.up.Set(1)
+			b.log.Info("bridge connected")
+			return
+		}
+		if ctx.Err() != nil || !c.IsConnectionOpen() {
+			return
+		}
+		b.log.Error("bridge cannot subscribe, is the account allowed to?", "err", err)
+		select {
 		case <-ctx.Done():
-			client.Disconnect(250)
-			b.up.Set(0)
-			return nil
+			return
+		case <-time.After(subscribeAgain):
+		}
+		if !c.IsConnectionOpen() {
+			return // the next connection subscribes by itself
 		}
 	}
 }
@@ -107,11 +172,18 @@ func (b *bridge) subscribe(c paho.Client) error {
 		filters["$share/pilewatch/"+wire.Topic(string(b.cfg.operator), "+", k)] = 1
 	}
 	token := c.SubscribeMultiple(filters, nil)
-	if !token.WaitTimeout(10 * time.Second) {
-		return fmt.Errorf("subscribe at %s: no answer within 10 s", b.cfg.broker)
+	if !token.WaitTimeout(subscribeWithin) {
+		return fmt.Errorf("subscribe at %s: no answer within %s", b.cfg.broker, subscribeWithin)
 	}
 	if err := token.Error(); err != nil {
 		return fmt.Errorf("subscribe at %s: %w", b.cfg.broker, err)
+	}
+	if t, ok := token.(*paho.SubscribeToken); ok {
+		for filter, code := range t.Result() {
+			if code == refusedFilter {
+				return fmt.Errorf("subscribe at %s: the broker refuses %s", b.cfg.broker, filter)
+			}
+		}
 	}
 	return nil
 }
