@@ -124,7 +124,7 @@ func (r *rejectRecorder) sample(key sampleKey, reject journal.Reject, payload []
 	s := r.samples[key]
 	if s == nil {
 		r.samples[key] = &sampled{since: reject.At, last: reject}
-		reject.Sample = clean(string(payload[:min(len(payload), sampleBytes)]), sampleBytes)
+		reject.Sample = clean(string(payload[:min(len(payload), sampleBytes+utf8.UTFMax)]), sampleBytes)
 		r.store(reject)
 		return
 	}
@@ -234,12 +234,13 @@ func (r *rejectRecorder) sweepSamples(due func(*sampled) bool) {
 
 // clean makes a stranger's bytes a text of at most limit bytes.
 func clean(s string, limit int) string {
-	if len(s) > limit {
-		cut := limit
-		for cut > 0 && !utf8.RuneStart(s[cut]) {
-			cut--
-		}
-		s = s[:cut]
+	// A little more than the limit, so that the cut below falls between two whole characters.
+	s = strings.ToValidUTF8(s[:min(len(s), limit+utf8.UTFMax)], "\uFFFD")
+	if len(s) <= limit {
+		return s
 	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
 }

@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func sorted(s []string) []string {
+	slices.Sort(s)
+	return s
+}
+
+func TestParseBridge(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name, value string
+		want        bridgeConfig
+		err         string // what the error says, "" where there is none
+	}{
+		{"all that can be said", "mqtt://reader@broker.example:1884/OP?password-file=" + file + "&connections=4", bridgeConfig{"OP", "tcp://broker.example:1884", "reader", "hunter2", 4}, ""},
+		{"as little as can be", "mqtt://broker.example/OP", bridgeConfig{"OP", "tcp://broker.example:1883", "", "", 1}, ""},
+		{"an address of IPv6", "mqtt://[::1]/OP", bridgeConfig{"OP", "tcp://[::1]:1883", "", "", 1}, ""},
+		{"a password in the URL", "mqtt://reader:hunter2@broker.example/OP", bridgeConfig{}, "password-file"},
+		{"a password in a URL that cannot be read", "mqtt://reader:hunter2%zz@broker.example/OP", bridgeConfig{}, "--bridge"},
+		{"no operator", "mqtt://broker.example:1883", bridgeConfig{}, "must name the operator"},
+		{"no possible operator", "mqtt://broker.example:1883/a/b", bridgeConfig{}, "must name the operator"},
+		{"the many", "mqtt://broker.example:1883/-", bridgeConfig{}, "must name the operator"},
+		{"another protocol", "http://broker.example:1883/OP", bridgeConfig{}, "want mqtt://"},
+		{"no host", "mqtt://:1883/OP", bridgeConfig{}, "want mqtt://"},
+		{"nothing", "", bridgeConfig{}, "want mqtt://"},
+		{"no connection", "mqtt://broker.example:1883/OP?connections=0", bridgeConfig{}, "1 to 64"},
+		{"too many connections", "mqtt://broker.example:1883/OP?connections=65", bridgeConfig{}, "1 to 64"},
+		{"a word for connections", "mqtt://broker.example:1883/OP?connections=many", bridgeConfig{}, "1 to 64"},
+		{"a setting that is not there", "mqtt://broker.example:1883/OP?qos=0", bridgeConfig{}, `unknown setting "qos"`},
+		{"half a setting", "mqtt://broker.example:1883/OP?connections=%zz", bridgeConfig{}, "invalid URL escape"},
+		{"a file that is not there", "mqtt://broker.example:1883/OP?password-file=" + file + ".old", bridgeConfig{}, "read the password"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := parseBridge(tt.value)
+			if got != tt.want {
+				t.Errorf("parseBridge(%q): got %+v, want %+v", tt.value, got, tt.want)
+			}
+			switch {
+			case err == nil && tt.err != "":
+				t.Errorf("parseBridge(%q): no error, want one that says %q", tt.value, tt.err)
+			case err != nil && (tt.err == "" || !strings.Contains(err.Error(), tt.err)):
+				t.Errorf("parseBridge(%q): got %q, want an error that says %q", tt.value, err, tt.err)
+			case err != nil && strings.Contains(err.Error(), "hunter2"):
+				t.Errorf("parseBridge(%q) tells the password: %v", tt.value, err)
+			}
+		})
+	}
+}
+
+func TestConfigCheck(t *testing.T) {
+	tests := []struct {
+		name string
+		set  func(*Config)
+		err  string
+	}{
+		{"the defaults", func(*Config) {}, ""},
+		{"nothing may be under way", func(c *Config) { c.MaxInFlight = 0 }, "--max-in-flight"},
+		{"more under way than MQTT can say", func(c *Config) { c.MaxInFlight = 65536 }, "--max-in-flight"},
+		{"nobody may come in", func(c *Config) { c.MaxClients = 0 }, "--max-clients"},
+	}
+	for _, tt := range tests {
+		c := Defaults()
+		tt.set(c)
+		err := c.check()
+		if (err == nil) != (tt.err == "") || (err != nil && !strings.Contains(err.Error(), tt.err)) {
+			t.Errorf("%s: got %v, want %q", tt.name, err, tt.err)
+		}
+	}
+}
