@@ -59,6 +59,8 @@ type listener struct {
 	auth        authenticator
 	log         *slog.Logger
 	maxInFlight int
+	connectIn   time.Duration // connectWithin
+	writeIn     time.Duration // writeWithin
 	metrics     listenerMetrics
 
 	ctx context.Context //nolint:containedctx // the library's hooks carry none; this one ends with run
@@ -80,7 +82,8 @@ type listenerMetrics struct {
 func newListener(cfg *Config, accept *acceptor, auth authenticator, log *slog.Logger, reg prometheus.Registerer) (*listener, error) {
 	f := promauto.With(reg)
 	l := &listener{
-		accept: accept, auth: auth, log: log, maxInFlight: cfg.MaxInFlight, open: make(map[*connection]struct{}),
+		accept: accept, auth: auth, log: log, maxInFlight: cfg.MaxInFlight, connectIn: connectWithin, writeIn: writeWithin,
+		open: make(map[*connection]struct{}),
 		metrics: listenerMetrics{
 			connections: f.NewGauge(prometheus.GaugeOpts{Name: "gateway_connections", Help: "Open MQTT connections."}),
 			refused:     f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_connections_refused_total", Help: "Connections refused, by cause."}, []string{"cause"}),
@@ -153,9 +156,9 @@ func (l *listener) acceptAll(clients *sync.WaitGroup) {
 			time.Sleep(acceptAgain)
 			continue
 		}
-		c := &connection{Conn: raw, slots: make(chan struct{}, l.maxInFlight)}
+		c := &connection{Conn: raw, writeIn: l.writeIn, slots: make(chan struct{}, l.maxInFlight)}
 		c.ctx, c.cancel = context.WithCancel(l.ctx)
-		_ = c.SetReadDeadline(time.Now().Add(connectWithin))
+		_ = c.SetReadDeadline(time.Now().Add(l.connectIn))
 		l.mu.Lock()
 		l.open[c] = struct{}{}
 		l.mu.Unlock()
@@ -207,8 +210,9 @@ func (l *listener) part() {
 // net.Conn that the library writes to: every write has its own time, whoever makes it.
 type connection struct {
 	net.Conn
-	ctx    context.Context //nolint:containedctx // ends with the connection
-	cancel context.CancelFunc
+	writeIn time.Duration
+	ctx     context.Context //nolint:containedctx // ends with the connection
+	cancel  context.CancelFunc
 
 	client  atomic.Pointer[mqtt.Client] // set when it has signed in, with sender
 	sender  sender
@@ -222,7 +226,7 @@ type connection struct {
 
 // Write ends the connection when it fails: after half a packet nothing else may follow.
 func (c *connection) Write(b []byte) (int, error) {
-	_ = c.SetWriteDeadline(time.Now().Add(writeWithin)) // fails only where Write does
+	_ = c.SetWriteDeadline(time.Now().Add(c.writeIn)) // fails only where Write does
 	n, err := c.Conn.Write(b)
 	if err != nil {
 		_ = c.Close()

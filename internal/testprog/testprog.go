@@ -37,6 +37,14 @@ var (
 		name: "mosquitto", env: "PILEWATCH_TEST_MOSQUITTO",
 		get: "apt-get install mosquitto",
 	}
+	mosquittoPub = program{
+		name: "mosquitto_pub", env: "PILEWATCH_TEST_MOSQUITTO_PUB",
+		get: "apt-get install mosquitto-clients",
+	}
+	mosquittoSub = program{
+		name: "mosquitto_sub", env: "PILEWATCH_TEST_MOSQUITTO_SUB",
+		get: "apt-get install mosquitto-clients",
+	}
 )
 
 // find gives the path of the program, or skips or fails the test.
@@ -259,6 +267,12 @@ func MosquittoServer(t testing.TB, conf string) *Server {
 		return c.Close()
 	}
 	return s.start(t)
+}
+
+// MosquittoClients gives the paths of Mosquitto's command-line clients, mosquitto_pub and mosquitto_sub.
+func MosquittoClients(t testing.TB) (pub, sub string) {
+	t.Helper()
+	return mosquittoPub.find(t), mosquittoSub.find(t)
 }
 
 // freeAddr gives an address of the loopback that nobody listens on now.
