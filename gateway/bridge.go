@@ -165,18 +165,24 @@ func (b *bridge) connected(ctx context.Context, c paho.Client) {
 }
 
 // subscribe asks for the five kinds one by one, not for all below the operator: the reject topics
-// that we answer on lie there too.
+// that we answer on lie there too. One connection subscribes by itself: after a restart Mosquitto
+// has forgotten shared subscriptions, and loses what comes before they are renewed, but not the
+// others. A session that was made under the other setting then gives its old filters up.
 func (b *bridge) subscribe(c paho.Client) error {
 	filters := make(map[string]byte)
+	var old []string
 	for k := charge.KindStatus; k <= charge.KindHeartbeat; k++ {
-		filters["$share/pilewatch/"+wire.Topic(string(b.cfg.operator), "+", k)] = 1
+		alone := wire.Topic(string(b.cfg.operator), "+", k)
+		shared := "$share/pilewatch/" + alone
+		if b.cfg.connections == 1 {
+			filters[alone], old = 1, append(old, shared)
+		} else {
+			filters[shared], old = 1, append(old, alone)
+		}
 	}
 	token := c.SubscribeMultiple(filters, nil)
-	if !token.WaitTimeout(subscribeWithin) {
-		return fmt.Errorf("subscribe at %s: no answer within %s", b.cfg.broker, subscribeWithin)
-	}
-	if err := token.Error(); err != nil {
-		return fmt.Errorf("subscribe at %s: %w", b.cfg.broker, err)
+	if err := b.answered(token); err != nil {
+		return err
 	}
 	if t, ok := token.(*paho.SubscribeToken); ok {
 		for filter, code := range t.Result() {
@@ -184,6 +190,16 @@ func (b *bridge) subscribe(c paho.Client) error {
 				return fmt.Errorf("subscribe at %s: the broker refuses %s", b.cfg.broker, filter)
 			}
 		}
+	}
+	return b.answered(c.Unsubscribe(old...)) // last: a message twice is better than none
+}
+
+func (b *bridge) answered(token paho.Token) error {
+	if !token.WaitTimeout(subscribeWithin) {
+		return fmt.Errorf("subscribe at %s: no answer within %s", b.cfg.broker, subscribeWithin)
+	}
+	if err := token.Error(); err != nil {
+		return fmt.Errorf("subscribe at %s: %w", b.cfg.broker, err)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 type Config struct {
 	Name        string   `help:"This gateway's name, part of its MQTT client identifiers at operators' brokers; keep it when the gateway moves." default:"gateway-1" env:"NAME"`
 	MQTT        string   `name:"mqtt" help:"Where piles connect over MQTT (host:port); empty listens nowhere." default:"127.0.0.1:1883" env:"MQTT"`
-	Bridge      []string `help:"An operator's broker to subscribe to: mqtt://USER@HOST:PORT/OPERATOR?password-file=FILE&connections=N. May be given several times." env:"BRIDGE" sep:"none" placeholder:"URL"`
+	Bridge      []string `help:"An operator's broker to subscribe to: mqtt://USER@HOST:PORT/OPERATOR?password-file=FILE&connections=N. May be given several times. More than one connection share the load, with those of other gateways." env:"BRIDGE" sep:"none" placeholder:"URL"`
 	MaxInFlight int      `help:"Messages of one connection accepted and not yet acknowledged; beyond it the gateway stops reading from that connection." default:"256" env:"MAX_IN_FLIGHT"`
 	MaxClients  int64    `help:"Connections in all." default:"200000" env:"MAX_CLIENTS"`
 }
