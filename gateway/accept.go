@@ -159,7 +159,7 @@ func (a *acceptor) heardOf(placed []journal.Placed, from *sender, address wire.A
 			placed = append(placed, journal.Placed{Partition: a.partition(pile.Station.Township), Reading: heard(id, received)})
 		}
 	}
-	if from.pile != "" || !from.speaksFor(address) {
+	if !from.speaksFor(address) {
 		add(from.pile)
 		return placed
 	}
