@@ -40,7 +40,15 @@ func TestPubackWaitsForTheLogInTheOrderReceived(t *testing.T) {
 	c.pong()
 	held[0]()
 	c.acks(1, 2, 3, 4)
+	c.publish(5, statusOfP1, idleAt(5))
+	c.publish(6, statusOfP1, idleAt(6))
+	d.log.arrive(t, 2)
+	held = d.log.take()
+	held[0]()
+	c.acks(5)
 	c.pong()
+	held[1]()
+	c.acks(6)
 	if n := d.underWay.Load(); n != 0 {
 		t.Errorf("%d messages are under way in the end", n)
 	}
@@ -92,6 +100,13 @@ func TestAClientThatNeverReadsHoldsNobody(t *testing.T) {
 		other.acks(id + 1)
 	}
 	begun := time.Now()
+	go func() { // that it still sends gives it no more time to read
+		p, _ := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+		p.TopicName, p.Payload = statusOfP1, []byte(idle)
+		for p.Write(deaf.conn) == nil {
+			time.Sleep(quiet)
+		}
+	}()
 	eventually(t, "the deaf one's connection ends", func() bool { return testutil.ToFloat64(d.metrics.connections) == 1 })
 	if took := time.Since(begun); took > 5*time.Second {
 		t.Errorf("it ends after %s, want about %s", took, d.writeIn)
@@ -389,6 +404,7 @@ func TestGatewayStopsBeforeALogThatHangs(t *testing.T) {
 	c.publish(1, statusOfP1, idleAt(1))
 	c.publish(2, statusOfP1, idleAt(2)) // waits for room
 	d.log.arrive(t, 1)
+	d.log.none(t)
 	d.stop() // checks that it takes no more than 5 s
 	c.ended()
 }
