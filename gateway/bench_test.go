@@ -40,6 +40,9 @@ func BenchmarkListenerPublish(b *testing.B) {
 			for _, conn := range conns {
 				_ = conn.Close()
 			}
+			if refused := refusals(s.gateway.listener.accept); len(refused) > 0 {
+				b.Errorf("refused: %v; want nothing but good readings", refused)
+			}
 		})
 	}
 }
@@ -90,7 +93,7 @@ func benchSend(conn net.Conn, connection int, left *atomic.Int64) error {
 	})
 	out := bufio.NewWriter(conn)
 	topic := "evcs/v1/OP/P1/telemetry"
-	at := time.Now().Add(-time.Hour).UnixMilli() + int64(connection)*10_000_000
+	at := time.Now().Add(-30*24*time.Hour).UnixMilli() + int64(connection)*10_000_000
 	var payload bytes.Buffer
 	for id := uint16(1); left.Add(-1) >= 0; id = id%65535 + 1 {
 		select {
