@@ -2,7 +2,6 @@ package wire
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -62,6 +61,7 @@ type parser struct {
 	address  Address
 	received time.Time
 	d        jx.Decoder
+	num      jx.Num // the number being read
 
 	readings []charge.Reading
 	rejects  []Reject
@@ -374,9 +374,16 @@ func (p *parser) number(o *object, d *jx.Decoder, key string) (float64, bool) {
 	if d.Next() != jx.Number {
 		return p.wrongType(o, d, key, "a number")
 	}
-	v, err := d.Float64()
-	if err != nil || math.IsInf(v, 0) {
-		o.fail(OutOfRange, "%s is no number that can be held", key)
+	// Not the decoder's own Float64: it reads 1844674407370955162.0 as 0.4.
+	num, err := d.NumAppend(p.num[:0])
+	p.num = num
+	if err != nil {
+		o.fail(BadField, "%s: want a number", key)
+		return 0, false
+	}
+	v, err := strconv.ParseFloat(string(num), 64)
+	if err != nil {
+		o.fail(OutOfRange, "%s is %s: no number that can be held", key, clip(string(num)))
 		return 0, false
 	}
 	return v, true
