@@ -17,6 +17,7 @@ const (
 	maxAhead        = 10 * time.Minute // of the gateway's clock
 	maxTextRunes    = 200
 	maxOrderBytes   = 64
+	maxCodeBytes    = 64 // of a fault code; what is longer is cut, since the fault itself matters more
 	maxRejectsTold  = 64 // of one payload, each by itself; the rest is told as one a reason
 )
 
@@ -256,8 +257,8 @@ func (p *parser) kindField(o *object, d *jx.Decoder, key string) bool {
 	case key == "fault" && r.Kind == charge.KindStatus:
 		if s, ok := p.text(o, d, key); ok {
 			r.Fault, r.FaultCode = charge.ParseFault(s), ""
-			if r.Fault == charge.OtherFault {
-				r.FaultCode = clip(s)
+			if r.Fault == charge.OtherFault && s != string(charge.OtherFault) {
+				r.FaultCode = shorten(s, maxCodeBytes)
 			}
 		}
 	case key == "level" && r.Kind == charge.KindAlarm:
@@ -269,7 +270,7 @@ func (p *parser) kindField(o *object, d *jx.Decoder, key string) bool {
 		}
 	case key == "code" && r.Kind == charge.KindAlarm:
 		if s, ok := p.text(o, d, key); ok {
-			r.Code = clip(s)
+			r.Code = shorten(s, maxCodeBytes)
 		}
 	case key == "text" && r.Kind == charge.KindAlarm:
 		if s, ok := p.text(o, d, key); ok {
@@ -312,9 +313,10 @@ func (p *parser) kindField(o *object, d *jx.Decoder, key string) bool {
 }
 
 func (p *parser) status(o *object, d *jx.Decoder) {
+	first := o.reason == ""
 	code, ok := p.integer(o, d, "status")
 	if !ok {
-		if o.reason == BadField {
+		if first {
 			o.reason = BadStatus
 		}
 		return
@@ -329,20 +331,19 @@ func (p *parser) status(o *object, d *jx.Decoder) {
 }
 
 func (p *parser) time(o *object, d *jx.Decoder) {
+	first := o.reason == ""
 	at, ok := p.instant(o, d, "time")
 	if !ok {
-		if o.reason == BadField {
+		if first {
 			o.reason = BadTime
 		}
 		return
 	}
 	o.hasTime = true
 	o.reading.At = at
-	switch {
-	case at.Before(oldest):
+	o.ahead = at.Sub(p.received) > maxAhead
+	if at.Before(oldest) {
 		o.fail(BadTime, "time %s is before 2015: is the clock set?", at.Format(time.RFC3339))
-	case at.Sub(p.received) > maxAhead:
-		o.ahead = true
 	}
 }
 
@@ -427,11 +428,11 @@ func (p *parser) instant(o *object, d *jx.Decoder, key string) (time.Time, bool)
 	if d.Next() == jx.String {
 		s, _ := d.Str()
 		at, err := time.Parse(time.RFC3339Nano, s)
-		if err != nil || at.Year() < 1 || at.Year() > 9999 {
+		if at = at.UTC(); err != nil || at.Year() < 1 || at.Year() > 9999 {
 			o.fail(BadTime, "%s %q: want RFC 3339 with zone, or Unix milliseconds", key, clip(s))
 			return time.Time{}, false
 		}
-		return at.UTC().Truncate(time.Millisecond), true
+		return at.Truncate(time.Millisecond), true
 	}
 	ms, ok := p.integer(o, d, key)
 	if !ok {
@@ -451,9 +452,16 @@ func clip(s string) string {
 	if len(s) <= most {
 		return s
 	}
-	cut := most
-	for cut > 0 && !utf8.RuneStart(s[cut]) {
-		cut--
+	return shorten(s, most) + "…(" + strconv.Itoa(len(s)) + " bytes)"
+}
+
+// shorten cuts s after at most the given number of bytes, between two characters.
+func shorten(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	return s[:cut] + "…(" + strconv.Itoa(len(s)) + " bytes)"
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
 }
