@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"time"
@@ -45,9 +46,11 @@ type Counts struct {
 // its status is kept, at received, marked charge.ClockWrong.
 func Decode(address Address, payload []byte, received time.Time) ([]charge.Reading, []Reject, Counts) {
 	p := parser{address: address, received: received.UTC().Truncate(time.Millisecond)}
+	size := len(payload)
+	payload = bytes.TrimPrefix(payload, byteOrderMark) // some libraries write one; RFC 8259, section 8.1, lets us ignore it
 	switch {
-	case len(payload) > MaxPayloadBytes:
-		p.reject(-1, nil, TooLarge, fmt.Sprintf("payload of %d bytes: at most %d", len(payload), MaxPayloadBytes))
+	case size > MaxPayloadBytes:
+		p.reject(-1, nil, TooLarge, fmt.Sprintf("payload of %d bytes: at most %d", size, MaxPayloadBytes))
 	case !utf8.Valid(payload):
 		p.reject(-1, nil, BadJSON, "payload is not UTF-8")
 	case jx.Valid(payload):
@@ -57,6 +60,8 @@ func Decode(address Address, payload []byte, received time.Time) ([]charge.Readi
 	}
 	return p.readings, p.rejects, p.counts
 }
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
 
 type parser struct {
 	address  Address
@@ -105,6 +110,9 @@ func (p *parser) payload(payload []byte) {
 			index++
 			return nil
 		})
+		if index == 0 {
+			p.reject(-1, nil, BadJSON, "the array is empty")
+		}
 	default:
 		p.reject(-1, nil, BadJSON, "payload is neither an object nor an array of objects")
 	}
