@@ -15,11 +15,12 @@ import (
 )
 
 // Limits of a Writer. 5 ms or 500 readings amortise one disk sync (0.2 ms measured) over a batch
-// while a sender waits for at most about 10 ms; four flushes under way keep the disk busy.
+// while a sender waits for at most about 10 ms. One flush is under way at a time: what comes
+// meanwhile is the next one, so that a slow disk makes larger batches, not more of them.
 const (
 	flushEvery          = 5 * time.Millisecond
 	flushReadings       = 500
-	flushesUnderWay     = 4
+	flushesTold         = 4 // stored, their senders not told yet
 	maxMessageBytes     = 512 << 10
 	maxPublishesPending = 1024
 	publishTimeout      = 10 * time.Second
@@ -146,43 +147,52 @@ func (w *Writer) Run(ctx context.Context) error {
 	defer cancel()
 	context.AfterFunc(ctx, func() { time.AfterFunc(drainFor, cancel) })
 
-	underWay := make(chan *publishing, flushesUnderWay)
-	var confirmed sync.WaitGroup
-	confirmed.Go(func() {
-		for p := range underWay {
-			w.confirm(drain, p)
+	stored := make(chan *flush, flushesTold)
+	var told sync.WaitGroup
+	told.Go(func() {
+		for f := range stored {
+			for _, tell := range f.stored {
+				tell()
+			}
 		}
 	})
-	defer confirmed.Wait()
-	defer close(underWay)
+	defer told.Wait()
+	defer close(stored)
+	store := func(f *flush) {
+		if f != nil && w.store(drain, f) {
+			stored <- f
+		}
+	}
 
 	ticks := time.NewTicker(tickEvery)
 	defer ticks.Stop()
-	underWay <- w.publish(w.tick())
+	store(w.tick())
 	for {
 		select {
 		case <-ctx.Done():
-			if f := w.take(); f != nil {
-				underWay <- w.publish(f)
-			}
+			store(w.take())
 			return nil
 		case <-ticks.C:
-			underWay <- w.publish(w.tick())
+			store(w.tick())
 		case <-w.full:
-			if f := w.gather(ctx); f != nil {
-				underWay <- w.publish(f)
-			}
+			store(w.gather(ctx))
 		}
 	}
 }
 
 // gather waits until the flush that has begun is full or 5 ms old.
 func (w *Writer) gather(ctx context.Context) *flush {
-	age := time.NewTimer(flushEvery)
+	w.mu.Lock()
+	if w.next == nil {
+		w.mu.Unlock()
+		return nil
+	}
+	age := time.NewTimer(time.Until(w.next.begun.Add(flushEvery)))
+	w.mu.Unlock()
 	defer age.Stop()
 	for {
 		w.mu.Lock()
-		ready := w.next != nil && w.next.readings >= flushReadings
+		ready := w.next.readings >= flushReadings // only take sets next to nil
 		w.mu.Unlock()
 		if ready {
 			return w.take()
@@ -215,79 +225,85 @@ func (w *Writer) tick() *flush {
 	return f
 }
 
-// publishing is a flush on its way: one future for each of its messages.
-type publishing struct {
-	*flush
-	sent []sentMessage
-}
-
-type sentMessage struct {
+// A message is on its way to the log.
+type message struct {
 	subject string
 	data    []byte
 	ack     jetstream.PubAckFuture
 	err     error
 }
 
-func (w *Writer) publish(f *flush) *publishing {
-	p := &publishing{flush: f}
-	for partition, messages := range f.messages {
-		for _, data := range messages {
-			m := sentMessage{subject: readingsSubject(partition), data: data}
-			m.ack, m.err = w.log.js.PublishAsync(m.subject, data)
-			p.sent = append(p.sent, m)
-		}
-	}
-	return p
-}
-
-// confirm waits until every message of the flush is stored, sending again what was not, and
-// then tells the senders.
-func (w *Writer) confirm(ctx context.Context, p *publishing) {
-	for i := range p.sent {
-		if !w.store(ctx, &p.sent[i]) {
-			return // stopping, and the log does not answer: nobody is told, so senders keep it
-		}
-		w.metrics.messages.Inc()
-	}
-	w.metrics.readings.Add(float64(p.readings))
-	if p.readings > 0 {
-		w.metrics.seconds.Observe(time.Since(p.begun).Seconds())
-	}
-	w.room.Release(p.bytes)
-	w.metrics.waiting.Sub(float64(p.bytes))
-	for _, stored := range p.stored {
-		stored()
-	}
-}
-
-func (w *Writer) store(ctx context.Context, m *sentMessage) bool {
-	wait := retryFirst
-	for refused := false; ; refused = true {
-		err := m.err
-		if err == nil {
-			select {
-			case <-m.ack.Ok():
-				if refused {
-					w.metrics.away.Set(0)
-					w.slog.Info("log takes readings again")
-				}
-				return true
-			case err = <-m.ack.Err():
-			case <-ctx.Done():
-				return false
+// store returns true when every message of the flush is on disk; false when the writer is
+// stopping and the log does not answer: then nobody is told, so that senders keep what they sent.
+// A partition's messages go one after the other, each when the one before is stored, since one
+// that the log refuses must not be overtaken.
+func (w *Writer) store(ctx context.Context, f *flush) bool {
+	for round := 0; ; round++ {
+		var sent []*message
+		for partition, messages := range f.messages {
+			if round < len(messages) {
+				sent = append(sent, &message{subject: readingsSubject(partition), data: messages[round]})
 			}
 		}
-		w.metrics.refused.Inc()
+		if len(sent) == 0 {
+			break
+		}
+		if !w.storeAll(ctx, sent) {
+			return false
+		}
+		w.metrics.messages.Add(float64(len(sent)))
+	}
+	w.metrics.readings.Add(float64(f.readings))
+	if f.readings > 0 {
+		w.metrics.seconds.Observe(time.Since(f.begun).Seconds())
+	}
+	w.room.Release(f.bytes)
+	w.metrics.waiting.Sub(float64(f.bytes))
+	return true
+}
+
+// storeAll sends messages, one a partition, until the log has taken all of them.
+func (w *Writer) storeAll(ctx context.Context, waiting []*message) bool {
+	wait := retryFirst
+	for refused := false; ; refused = true {
+		if ctx.Err() != nil {
+			return false
+		}
+		for _, m := range waiting {
+			m.ack, m.err = w.log.js.PublishAsync(m.subject, m.data)
+		}
+		var again []*message
+		var why error
+		for _, m := range waiting {
+			if m.err == nil {
+				select {
+				case <-m.ack.Ok():
+					continue
+				case m.err = <-m.ack.Err():
+				case <-ctx.Done():
+					return false
+				}
+			}
+			again, why = append(again, m), m.err
+			w.metrics.refused.Inc()
+		}
+		if len(again) == 0 {
+			if refused {
+				w.metrics.away.Set(0)
+				w.slog.Info("log takes readings again")
+			}
+			return true
+		}
 		if !refused {
 			w.metrics.away.Set(1)
-			w.slog.Warn("log refuses readings, acknowledgements wait", "err", err)
+			w.slog.Warn("log refuses readings, acknowledgements wait", "err", why)
 		}
+		waiting = again
 		select {
 		case <-ctx.Done():
 			return false
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, retryMost)
-		m.ack, m.err = w.log.js.PublishAsync(m.subject, m.data)
 	}
 }
