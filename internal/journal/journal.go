@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -262,9 +263,14 @@ func tokenFile(dir string) string { return filepath.Join(dir, "log.token") }
 func TokenFile(dir string) string { return tokenFile(dir) }
 
 func ensureToken(path string) (string, error) {
-	if b, err := os.ReadFile(path); err == nil {
-		return strings.TrimSpace(string(b)), nil
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the log's token: %w", err)
 	}
+	if token := strings.TrimSpace(string(b)); token != "" {
+		return token, nil
+	}
+	// None yet, or one that a crash left empty, with which NATS would let everyone in.
 	token := hex.EncodeToString(randomBytes(32))
 	if err := os.WriteFile(path, []byte(token+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("write the log's token: %w", err)
