@@ -136,7 +136,7 @@ func (l *Log) startServer(cfg Config) error {
 		ServerName:             "pilewatch",
 		JetStream:              true,
 		StoreDir:               dir,
-		JetStreamMaxStore:      cfg.MaxBytes + rejectsMaxBytes + changesMaxBytes + checkpointsMaxBytes,
+		JetStreamMaxStore:      1 << 60, // each stream has its own limit; their sum changes with the configuration
 		JetStreamMaxMemory:     64 << 20,
 		SyncAlways:             true,
 		DontListen:             cfg.Listen == "",
@@ -179,6 +179,11 @@ func (l *Log) makeStreams(ctx context.Context, cfg Config) error {
 			l.log.Warn("the log keeps the number of partitions it was made with", "partitions", len(subjects))
 		}
 		l.partitions = len(subjects)
+		if l.server != nil {
+			if err := l.resize(ctx, existing, cfg.MaxBytes); err != nil {
+				return err
+			}
+		}
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		if cfg.Partitions == 0 {
 			return errors.New("open the log: stream READINGS is not there yet; start the gateway first")
@@ -210,6 +215,24 @@ func (l *Log) makeStreams(ctx context.Context, cfg Config) error {
 		Bucket: checkpointsStore, MaxBytes: checkpointsMaxBytes, Replicas: max(cfg.Replicas, 1),
 	}); err != nil {
 		return fmt.Errorf("make object store %s: %w", checkpointsStore, err)
+	}
+	return nil
+}
+
+// resize gives READINGS the bytes that are configured now: more is how a full log is helped. Fewer
+// than it holds would cost readings that nobody has consumed.
+func (l *Log) resize(ctx context.Context, stream jetstream.Stream, maxBytes int64) error {
+	info := stream.CachedInfo()
+	if info.Config.MaxBytes == maxBytes {
+		return nil
+	}
+	if maxBytes > 0 && info.State.Bytes > uint64(maxBytes) {
+		l.log.Warn("the log keeps its size until it holds less", "bytes", info.State.Bytes, "max_bytes", info.Config.MaxBytes)
+		return nil
+	}
+	info.Config.MaxBytes = maxBytes
+	if _, err := l.js.UpdateStream(ctx, info.Config); err != nil {
+		return fmt.Errorf("give stream %s %d bytes: %w", readingsStream, maxBytes, err)
 	}
 	return nil
 }
