@@ -137,8 +137,8 @@ func (x *Influx) writeSome(ctx context.Context, batch []charge.Reading, order []
 	if len(order) == 0 {
 		return nil
 	}
-	lines, err := x.encode(batch, order, rejected)
-	if err != nil || lines == "" {
+	lines, err := x.encode(batch, order)
+	if err != nil {
 		return err
 	}
 	err = x.post(ctx, lines)
@@ -226,32 +226,18 @@ func (x *Influx) mend(ctx context.Context, err error) (bool, error) {
 	return false, nil
 }
 
-// encode gives the lines of the readings of order; what has no field to write is rejected.
-func (x *Influx) encode(batch []charge.Reading, order []int, rejected *RejectedError) (string, error) {
+// encode gives the lines of the readings of order.
+func (x *Influx) encode(batch []charge.Reading, order []int) (string, error) {
 	e := x.buffer.Get().(*lineprotocol.Encoder)
 	defer x.buffer.Put(e)
 	e.Reset()
 	for _, i := range order {
-		r := &batch[i]
-		if !telling(r) {
-			rejected.Points = append(rejected.Points, i)
-			rejected.Reasons = append(rejected.Reasons, "tells nothing but its time")
-			rejected.Dropped++
-			continue
-		}
-		encodeLine(e, r)
+		encodeLine(e, &batch[i])
 	}
 	if err := e.Err(); err != nil {
 		return "", fmt.Errorf("encode lines: %w", err)
 	}
 	return string(e.Bytes()), nil
-}
-
-const numericFields = charge.HasVoltage | charge.HasCurrent | charge.HasPower | charge.HasEnergy | charge.HasMeter |
-	charge.HasSoC | charge.HasTemp
-
-func telling(r *charge.Reading) bool {
-	return r.Tells(numericFields|charge.HasStatus|charge.HasSeq) || moreOf(r) != (more{})
 }
 
 func encodeLine(e *lineprotocol.Encoder, r *charge.Reading) {

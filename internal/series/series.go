@@ -138,7 +138,7 @@ func unfit(r *charge.Reading) string {
 	default:
 		return "kind " + r.Kind.String() + " has no history"
 	}
-	if r.Pile.Operator == "" || r.Pile.Equipment == "" || r.Connector == "" {
+	if !charge.ValidID(string(r.Pile.Operator)) || !charge.ValidID(r.Pile.Equipment) || !charge.ValidID(string(r.Connector)) {
 		return "no connector named"
 	}
 	if ms := r.At.UnixMilli(); ms < 0 || ms > maxTimeMS {
@@ -151,8 +151,14 @@ func unfit(r *charge.Reading) string {
 			}
 		}
 	}
+	if !r.Tells(numericFields|charge.HasStatus) && moreOf(r) == (more{}) {
+		return "tells nothing but its time"
+	}
 	return ""
 }
+
+const numericFields = charge.HasVoltage | charge.HasCurrent | charge.HasPower | charge.HasEnergy | charge.HasMeter |
+	charge.HasSoC | charge.HasTemp
 
 const maxTimeMS = 7_258_118_400_000 // 2200-01-01, well inside InfluxDB's nanoseconds
 
