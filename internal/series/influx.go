@@ -335,10 +335,16 @@ func (x *Influx) Setup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if strings.HasPrefix(v, "1.") {
+	var answer *influxhttp.Error
+	switch major, _, _ := strings.Cut(strings.TrimPrefix(v, "v"), "."); major {
+	case "1":
 		err = x.setup1(ctx)
-	} else {
+	case "2":
 		err = x.setup2(ctx)
+	default: // one built from its source does not know its version; 1.8 has no such paths
+		if err = x.setup2(ctx); errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+			err = x.setup1(ctx)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("set up InfluxDB bucket %s: %w", x.cfg.Bucket, err)
