@@ -495,11 +495,12 @@ func (x *Influx) History(ctx context.Context, q Query) ([]Row, error) {
 }
 
 // fluxFrom is the subset of Flux that InfluxDB 1.8 has, like all Flux here. The ids need no
-// escaping: Query.check lets only [A-Za-z0-9._-] pass.
+// escaping: Query.check lets only [A-Za-z0-9._-] pass. The nanosecond is for InfluxDB 1.8, which
+// gives what lies at stop too; no reading lies between two milliseconds.
 func (x *Influx) fluxFrom(q Query) string {
 	return fmt.Sprintf(`from(bucket: %s) |> range(start: %s, stop: %s)
  |> filter(fn: (r) => r._measurement == %q and r.operator == %q and r.pile == %q)`,
-		strconv.Quote(x.cfg.Bucket), q.From.UTC().Format(time.RFC3339Nano), q.To.UTC().Format(time.RFC3339Nano),
+		strconv.Quote(x.cfg.Bucket), q.From.UTC().Format(time.RFC3339Nano), q.To.UTC().Add(-time.Nanosecond).Format(time.RFC3339Nano),
 		Measurement, string(q.Pile.Operator), q.Pile.Equipment)
 }
 
