@@ -146,7 +146,10 @@ type more struct {
 }
 
 func moreOf(r *charge.Reading) more {
-	m := more{Fault: r.Fault, FaultCode: r.FaultCode, Level: r.Level, Code: r.Code, Text: r.Text, Order: r.Order}
+	m := more{
+		Fault: charge.Fault(oneLine(string(r.Fault))), FaultCode: oneLine(r.FaultCode),
+		Level: oneLine(r.Level), Code: oneLine(r.Code), Text: oneLine(r.Text), Order: oneLine(r.Order),
+	}
 	if r.Tells(charge.HasStart) {
 		m.StartMS = r.Start.UnixMilli()
 	}
@@ -154,6 +157,17 @@ func moreOf(r *charge.Reading) more {
 		m.EndMS = r.End.UnixMilli()
 	}
 	return m
+}
+
+var breaks = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "\t", " ")
+
+// oneLine keeps a text as both stores can: the line protocol's encoder writes a line break as two
+// signs that InfluxDB does not read back as one.
+func oneLine(s string) string {
+	if strings.ContainsAny(s, "\r\n\t") {
+		s = breaks.Replace(s)
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
 func (m more) into(w *Row) {

@@ -262,7 +262,7 @@ func encodeLine(e *lineprotocol.Encoder, r *charge.Reading) {
 	m := moreOf(r)
 	for _, f := range moreFields {
 		if s := *f.text(&m); s != "" {
-			if v, ok := lineprotocol.StringValue(strings.ToValidUTF8(s, "�")); ok {
+			if v, ok := lineprotocol.StringValue(s); ok {
 				e.AddField(f.name, v)
 			}
 		}
