@@ -73,6 +73,8 @@ type Embedded struct {
 	write *sql.DB // one connection
 	read  *sql.DB
 
+	maxRows int // MaxRows, but for tests
+
 	mu     sync.Mutex // one writer at a time
 	many   *sql.Stmt  // rowsAtOnce rows
 	one    *sql.Stmt
@@ -84,7 +86,7 @@ type Embedded struct {
 func OpenEmbedded(ctx context.Context, path string, log *slog.Logger) (*Embedded, error) {
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath()
 	dsn += fmt.Sprintf(sqliteConnsDSN, busyTimeoutMS, cachePagesKiB, walAutoPages)
-	e := &Embedded{log: log}
+	e := &Embedded{log: log, maxRows: MaxRows}
 	var err error
 	if e.known, err = lru.New[charge.ConnectorKey, int64](knownAtMost); err != nil {
 		return nil, fmt.Errorf("make connector cache: %w", err)
@@ -395,7 +397,7 @@ func (q Query) args() []any {
 func (e *Embedded) raw(ctx context.Context, q Query) ([]Row, error) {
 	rows, err := e.read.QueryContext(ctx, pileHours+` SELECT c.connector, r.kind, r.time_ms, r.seq, r.status,
  r.voltage_v, r.current_a, r.power_kw, r.energy_kwh, r.meter_kwh, r.soc_pct, r.temp_c, r.more `+pileRows+` LIMIT ?7`,
-		append(q.args(), MaxRows+1)...)
+		append(q.args(), e.maxRows+1)...)
 	if err != nil {
 		return nil, err
 	}
@@ -430,7 +432,7 @@ func (e *Embedded) raw(ctx context.Context, q Query) ([]Row, error) {
 			}
 			m.into(&w)
 		}
-		if out = append(out, w); len(out) > MaxRows {
+		if out = append(out, w); len(out) > e.maxRows {
 			return nil, q.tooManyRows()
 		}
 	}
@@ -455,7 +457,7 @@ func (e *Embedded) windows(ctx context.Context, q Query) ([]Row, error) {
 	rows, err := e.read.QueryContext(ctx, pileHours+fmt.Sprintf(` SELECT c.connector, (r.time_ms + %d) / ?7 AS w,
  max(r.time_ms * 256 + r.status) & 255`, zoneMS)+fields.String()+" "+pileRows+
 		fmt.Sprintf(` AND r.kind IN (%d, %d) GROUP BY c.connector, w LIMIT ?8`, charge.KindTelemetry, charge.KindStatus),
-		append(q.args(), step, MaxRows+1)...)
+		append(q.args(), step, e.maxRows+1)...)
 	if err != nil {
 		return nil, err
 	}
@@ -482,7 +484,7 @@ func (e *Embedded) windows(ctx context.Context, q Query) ([]Row, error) {
 				*numbers[i].row(&w) = &Stat{Mean: v[3*i].Float64, Min: v[3*i+1].Float64, Max: v[3*i+2].Float64}
 			}
 		}
-		if out = append(out, w); len(out) > MaxRows {
+		if out = append(out, w); len(out) > e.maxRows {
 			return nil, q.tooManyRows()
 		}
 	}

@@ -198,18 +198,20 @@ func TestPurgeTellsHowFarItCame(t *testing.T) {
 
 func TestRowsOfOneAnswerAreBounded(t *testing.T) {
 	e := openEmbedded(t)
-	e.put(t, reading("P1", 0, 1, 1))
-	// The rest by SQL: 100,000 readings would take their time.
-	if _, err := e.write.ExecContext(t.Context(), `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < ?1)
- INSERT INTO readings (hour, connector, kind, time_ms, seq, power_kw)
- SELECT (r.time_ms + n.i*100) / 3600000, r.connector, r.kind, r.time_ms + n.i*100, n.i, 1.0 FROM readings r, n`, MaxRows-1); err != nil {
-		t.Fatal(err)
+	if e.maxRows != MaxRows {
+		t.Errorf("rows of one answer: got at most %d, want %d", e.maxRows, MaxRows)
 	}
-	last := reading("P1", MaxRows*100*time.Millisecond, 1, 1)
-	e.put(t, last)
-	rows, err := e.History(t.Context(), Query{Pile: last.Pile, From: today, To: today.Add(12 * time.Hour)})
-	if !errors.Is(err, ErrTooMuch) || rows != nil {
-		t.Errorf("History of one row more: got %d rows, %v, want %v", len(rows), err, ErrTooMuch)
+	e.maxRows = 10
+	for i := range 11 {
+		e.put(t, reading("P1", time.Duration(i)*time.Minute, uint64(i), 1))
+		for _, step := range []time.Duration{0, time.Minute} {
+			rows, err := e.History(t.Context(), Query{
+				Pile: charge.PileID{Operator: "MA3TEST01", Equipment: "P1"}, From: today, To: today.Add(time.Hour), Step: step,
+			})
+			if i < 10 && (err != nil || len(rows) != i+1) || i == 10 && (!errors.Is(err, ErrTooMuch) || rows != nil) {
+				t.Errorf("History of %d rows by %s: got %d rows, %v", i+1, step, len(rows), err)
+			}
+		}
 	}
 }
 
