@@ -67,7 +67,6 @@ type parser struct {
 	address  Address
 	received time.Time
 	d        jx.Decoder
-	num      jx.Num // the number being read
 
 	readings []charge.Reading
 	rejects  []Reject
@@ -384,8 +383,7 @@ func (p *parser) number(o *object, d *jx.Decoder, key string) (float64, bool) {
 		return p.wrongType(o, d, key, "a number")
 	}
 	// Not the decoder's own Float64: it reads 1844674407370955162.0 as 0.4.
-	num, err := d.NumAppend(p.num[:0])
-	p.num = num
+	num, err := d.Raw()
 	if err != nil {
 		o.fail(BadField, "%s: want a number", key)
 		return 0, false
