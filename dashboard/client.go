@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -18,7 +19,8 @@ import (
 // topics that it is owed a snapshot of.
 type client struct {
 	conn     *websocket.Conn
-	signedIn bool
+	signedIn func() bool         // now: a sign-in ends while the connection lasts
+	topics   map[*topic]struct{} // guarded by the hub's lock
 	wake     chan struct{}
 	gone     chan struct{} // closed when the reader has ended
 
@@ -39,9 +41,9 @@ const (
 	askBurst = 60
 )
 
-func newClient(conn *websocket.Conn, signedIn bool) *client {
+func newClient(conn *websocket.Conn, signedIn func() bool) *client {
 	return &client{
-		conn: conn, signedIn: signedIn, wake: make(chan struct{}, 1), gone: make(chan struct{}),
+		conn: conn, signedIn: signedIn, topics: map[*topic]struct{}{}, wake: make(chan struct{}, 1), gone: make(chan struct{}),
 		owed: map[*topic]struct{}{},
 	}
 }
@@ -129,8 +131,10 @@ func (c *client) next() (f *frame, t *topic, end *closing) {
 	return nil, nil, nil
 }
 
-// write sends until the connection ends.
-func (c *client) write(h *hub) {
+// write sends until the connection ends; polite tells that it has said good-bye. Who had signed in and no longer has is sent away: what the
+// connection watches was allowed to somebody else.
+func (c *client) write(h *hub) (polite bool) {
+	wasSignedIn := c.signedIn()
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
 	for {
@@ -143,22 +147,24 @@ func (c *client) write(h *hub) {
 		}
 		switch {
 		case end != nil:
-			// The other side may be gone; then there is nobody to tell.
-			_ = c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(end.code, end.reason), time.Now().Add(time.Second))
-			return
+			return c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(end.code, end.reason), time.Now().Add(goodbyeWithin)) == nil
 		case f != nil:
 			if c.conn.SetWriteDeadline(time.Now().Add(writeWithin)) != nil || c.conn.WritePreparedMessage(f) != nil {
-				return
+				return false
 			}
 			continue
 		}
 		select {
 		case <-c.gone:
-			return
+			return false
 		case <-c.wake:
 		case <-ping.C:
+			if wasSignedIn && !c.signedIn() {
+				c.end(websocket.ClosePolicyViolation, "the sign-in has ended")
+				continue
+			}
 			if c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeWithin)) != nil {
-				return
+				return false
 			}
 		}
 	}
@@ -180,7 +186,7 @@ func (d *Dashboard) serveWS(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return nil //nolint:nilerr // Upgrade has answered
 	}
-	c := newClient(conn, d.sessions.signedIn(r))
+	c := newClient(conn, func() bool { return d.sessions.signedIn(r) })
 	if !d.hub.join(c) {
 		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseTryAgainLater, "too many connections"), time.Now().Add(time.Second))
 		_ = conn.Close()
@@ -188,13 +194,19 @@ func (d *Dashboard) serveWS(w http.ResponseWriter, r *http.Request) error {
 	}
 	c.offer(nil, d.hub.prepare(map[string]any{"type": "hello", "build": d.build, "now": time.Now().UTC()}))
 	go func() {
-		c.write(d.hub)
+		if c.write(d.hub) {
+			// What the client sent before it read the good-bye is still read: a connection closed over
+			// unread bytes is reset, and takes the good-bye with it.
+			select {
+			case <-c.gone:
+			case <-time.After(goodbyeWithin):
+			}
+		}
 		_ = conn.Close() // ends the reader too
 	}()
 	d.read(context.WithoutCancel(r.Context()), c)
-	close(c.gone)
+	close(c.gone) // then the writer ends, and the connection with it
 	d.hub.leave(c)
-	_ = conn.Close()
 	return nil
 }
 
@@ -206,16 +218,19 @@ func (d *Dashboard) read(ctx context.Context, c *client) {
 	if alive("") != nil {
 		return
 	}
-	pace := rate.NewLimiter(askRate, askBurst)
+	pace, over := rate.NewLimiter(askRate, askBurst), false
 	for {
 		_, text, err := c.conn.ReadMessage()
 		if err != nil {
 			return
 		}
-		if !pace.Allow() {
+		if over {
+			continue
+		}
+		if over = !pace.Allow(); over {
 			d.hub.metrics.refused.Inc()
 			c.end(websocket.ClosePolicyViolation, "too many messages")
-			return
+			continue
 		}
 		var a ask
 		if err := json.Unmarshal(text, &a); err != nil {
@@ -225,7 +240,7 @@ func (d *Dashboard) read(ctx context.Context, c *client) {
 		for _, name := range a.Unsubscribe {
 			d.hub.unsubscribe(c, name)
 		}
-		for _, name := range a.Subscribe[:min(len(a.Subscribe), topicsPerClient)] {
+		for _, name := range a.Subscribe {
 			seen, hasSeen := a.Versions[name]
 			if err := d.subscribe(ctx, c, name, seen, hasSeen); err != nil {
 				d.refuse(c, name, err.Error())
@@ -245,6 +260,8 @@ type refusal string
 func (r refusal) Error() string { return string(r) }
 
 const noTopic = refusal("no such topic")
+
+var errTooManyTopics = refusal(fmt.Sprintf("at most %d topics for one connection", topicsPerClient))
 
 // subscribe finds what a topic's name means. The name in use is the canonical one.
 func (d *Dashboard) subscribe(ctx context.Context, c *client, name string, seen uint64, hasSeen bool) error {
@@ -280,7 +297,10 @@ func (d *Dashboard) subscribePile(ctx context.Context, c *client, name, rest str
 	if err != nil {
 		return noTopic
 	}
-	row, _, err := d.pile(ctx, id, c.signedIn)
+	if !d.hub.hasRoom(c) {
+		return errTooManyTopics // before the registry is asked
+	}
+	row, _, err := d.pile(ctx, id, c.signedIn())
 	if err != nil {
 		return noTopic
 	}

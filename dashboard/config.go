@@ -28,6 +28,7 @@ const (
 	clientQueue     = 16       // messages; behind it a topic is sent as a snapshot
 	clientMessage   = 16 << 10 // bytes that a client may send at once
 	writeWithin     = 15 * time.Second
+	goodbyeWithin   = time.Second
 	pingEvery       = 30 * time.Second
 	pongWithin      = 75 * time.Second
 	stopWithin      = 3 * time.Second

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -56,12 +57,14 @@ type feed struct {
 	changes []journal.Change
 	rejects []journal.Reject
 	more    chan struct{} // closed when there is more
-	live    map[charge.PileID][]func(charge.LiveConnector)
+	live    map[charge.PileID][]*watcher
 	broken  error
 }
 
+type watcher struct{ fn func(charge.LiveConnector) }
+
 func newFeed() *feed {
-	return &feed{more: make(chan struct{}), live: map[charge.PileID][]func(charge.LiveConnector){}}
+	return &feed{more: make(chan struct{}), live: map[charge.PileID][]*watcher{}}
 }
 
 func (f *feed) Ping(context.Context) error { return f.broken }
@@ -104,11 +107,12 @@ func (f *feed) FollowRejects(ctx context.Context, _ int, fn func(journal.Reject)
 func (f *feed) WatchLive(_ context.Context, pile charge.PileID, fn func(charge.LiveConnector)) (func(), error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.live[pile] = append(f.live[pile], fn)
+	w := &watcher{fn}
+	f.live[pile] = append(f.live[pile], w)
 	return func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.live[pile] = nil
+		f.live[pile] = slices.DeleteFunc(slices.Clone(f.live[pile]), func(other *watcher) bool { return other == w })
 	}, nil
 }
 
@@ -117,9 +121,9 @@ func (f *feed) watched(pile charge.PileID, values ...charge.LiveConnector) bool 
 	f.mu.Lock()
 	watchers := f.live[pile]
 	f.mu.Unlock()
-	for _, fn := range watchers {
+	for _, w := range watchers {
 		for _, v := range values {
-			fn(v)
+			w.fn(v)
 		}
 	}
 	return len(watchers) > 0
@@ -152,8 +156,14 @@ type site struct {
 	metrics  *prometheus.Registry
 }
 
-// open starts a dashboard; before, when not nil, is called before it starts.
+// openSite starts a dashboard; before, when not nil, is called before it starts.
 func openSite(t *testing.T, cfg Config, before func(*site)) *site {
+	t.Helper()
+	return openSiteOf(t, page, cfg, before)
+}
+
+// openSiteOf is openSite with another page.
+func openSiteOf(t *testing.T, files fs.FS, cfg Config, before func(*site)) *site {
 	t.Helper()
 	ctx, log, dir := t.Context(), slog.New(slog.DiscardHandler), t.TempDir()
 	s := &site{feed: newFeed(), metrics: prometheus.NewRegistry()}
@@ -181,7 +191,7 @@ func openSite(t *testing.T, cfg Config, before func(*site)) *site {
 	if before != nil {
 		before(s)
 	}
-	s.Dashboard, err = newDashboard(&cfg, dir, page, Sources{directory, s.registry, s.feed, s.history}, log, s.metrics)
+	s.Dashboard, err = newDashboard(&cfg, dir, files, Sources{directory, s.registry, s.feed, s.history}, log, s.metrics)
 	if err != nil {
 		t.Fatal(err)
 	}

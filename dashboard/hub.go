@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -26,9 +25,18 @@ type subject interface {
 	snapshot() (data any, version uint64)
 	// since shows what came after a client's version; ok is false where only a snapshot will do.
 	since(version uint64) (data any, now uint64, ok bool)
-	// delta shows what changed since the delta before; ok is false where nothing did.
-	delta() (data any, version uint64, ok bool)
+	// delta shows what changed since the delta before, as far as one can.
+	delta() (data any, version uint64, told tells)
 }
+
+// tells is what a delta can do.
+type tells int
+
+const (
+	tellsNothing tells = iota // nothing has changed
+	tellsAll
+	tellsTooLittle // so much has changed that only a snapshot will do
+)
 
 // A topic is what clients subscribe to. Its fields are guarded by the hub's lock.
 type topic struct {
@@ -126,8 +134,14 @@ func (h *hub) flush(t *topic, now time.Time) {
 	delete(h.dirty, t)
 	t.dirty, t.flushed = false, now
 	h.metrics.mergeLag.Observe(now.Sub(t.dirtyFrom).Seconds())
-	data, version, ok := t.subject.delta()
-	if !ok {
+	data, version, told := t.subject.delta()
+	switch told {
+	case tellsNothing:
+		return
+	case tellsTooLittle:
+		for c := range t.clients {
+			c.owe(t)
+		}
 		return
 	}
 	f := h.encode("delta", t.name, version, data)
@@ -228,10 +242,8 @@ func (h *hub) leave(c *client) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.clients, c)
-	for _, t := range h.topics {
-		if _, ok := t.clients[c]; ok {
-			h.drop(t, c)
-		}
+	for t := range c.topics {
+		h.drop(t, c)
 	}
 	h.metrics.clients.Set(float64(len(h.clients)))
 }
@@ -239,6 +251,7 @@ func (h *hub) leave(c *client) {
 // drop ends a subscription, and the topic with its last one. The caller holds the lock.
 func (h *hub) drop(t *topic, c *client) {
 	delete(t.clients, c)
+	delete(c.topics, t)
 	c.forget(t)
 	if len(t.clients) > 0 {
 		return
@@ -265,14 +278,8 @@ func (h *hub) subscribe(c *client, name string, seen uint64, hasSeen bool, make 
 	if _, here := h.clients[c]; !here {
 		return nil // it has left meanwhile
 	}
-	mine := 0
-	for _, other := range h.topics {
-		if _, ok := other.clients[c]; ok {
-			mine++
-		}
-	}
-	if mine >= topicsPerClient {
-		return fmt.Errorf("at most %d topics for one connection", topicsPerClient)
+	if len(c.topics) >= topicsPerClient {
+		return errTooManyTopics
 	}
 	if t == nil {
 		t = make()
@@ -280,7 +287,7 @@ func (h *hub) subscribe(c *client, name string, seen uint64, hasSeen bool, make 
 		h.topics[name] = t
 		h.metrics.topics.Set(float64(len(h.topics)))
 	}
-	t.clients[c] = struct{}{}
+	t.clients[c], c.topics[t] = struct{}{}, struct{}{}
 	if hasSeen {
 		if data, now, ok := t.subject.since(seen); ok {
 			if c.offer(t, h.encode("delta", name, now, data)) {
@@ -291,6 +298,13 @@ func (h *hub) subscribe(c *client, name string, seen uint64, hasSeen bool, make 
 	}
 	c.owe(t)
 	return nil
+}
+
+// hasRoom tells whether a client may have one more topic.
+func (h *hub) hasRoom(c *client) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(c.topics) < topicsPerClient
 }
 
 func (h *hub) unsubscribe(c *client, name string) {
@@ -360,21 +374,31 @@ func (s *coverageSubject) since(version uint64) (any, uint64, bool) {
 	return v, v.Version, ok
 }
 
-func (s *coverageSubject) delta() (any, uint64, bool) {
+func (s *coverageSubject) delta() (any, uint64, tells) {
 	v, ok := s.state.view(s.key.division, s.key.tier, func(p *place) bool {
 		_, changed := s.changed[p.division.Code]
 		return changed
 	})
-	ok = ok && s.pending
+	told := tellsNothing
+	if ok && s.pending {
+		told = tellsAll
+	}
 	clear(s.changed)
 	s.pending = false
-	return v, v.Version, ok
+	return v, v.Version, told
 }
 
-// townshipsChanged passes on what apply has told.
-func (h *hub) townshipsChanged(changed []charge.DivisionCode) {
+// change takes a change in and passes it on. apply runs under the lock: a delta made between a change
+// and the note of who changed would have its version, and its sums, without the child that it was in.
+func (h *hub) change(apply func() []charge.DivisionCode, events []charge.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.townshipsChanged(apply())
+	h.eventsHappened(events)
+}
+
+// townshipsChanged marks the topics of the townships that are different. The caller holds the lock.
+func (h *hub) townshipsChanged(changed []charge.DivisionCode) {
 	for _, code := range changed {
 		child := charge.DivisionCode("")
 		for at := code; at != ""; at = at.Parent() {
@@ -415,21 +439,25 @@ func (s *eventsSubject) since(version uint64) (any, uint64, bool) {
 	if version > s.sent {
 		return nil, 0, false
 	}
-	events, ok := s.recent.eventsOf(s.division, version, s.sent, eventsAtMost)
-	return eventsView{s.state.named(events)}, s.sent, ok
+	events, ok := s.recent.eventsOf(s.division, version, s.sent, eventsAtMost+1)
+	return eventsView{s.state.named(events)}, s.sent, ok && len(events) <= eventsAtMost
 }
 
-func (s *eventsSubject) delta() (any, uint64, bool) {
+func (s *eventsSubject) delta() (any, uint64, tells) {
 	now, _, _ := s.state.now()
-	events, _ := s.recent.eventsOf(s.division, s.sent, now, eventsAtMost)
+	events, ok := s.recent.eventsOf(s.division, s.sent, now, eventsAtMost+1)
 	s.sent = now
-	return eventsView{s.state.named(events)}, now, len(events) > 0
+	switch {
+	case !ok || len(events) > eventsAtMost:
+		return nil, now, tellsTooLittle
+	case len(events) == 0:
+		return nil, now, tellsNothing
+	}
+	return eventsView{s.state.named(events)}, now, tellsAll
 }
 
-// eventsHappened passes on that recent has new events.
+// eventsHappened marks the topics of new events. The caller holds the lock.
 func (h *hub) eventsHappened(events []charge.Event) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	for _, e := range events {
 		for at := e.Township; at != ""; at = at.Parent() {
 			if t := h.topics["events:"+string(at)]; t != nil {
@@ -462,14 +490,17 @@ func (s *pileSubject) snapshot() (any, uint64) {
 
 func (s *pileSubject) since(uint64) (any, uint64, bool) { return nil, 0, false }
 
-func (s *pileSubject) delta() (any, uint64, bool) {
+func (s *pileSubject) delta() (any, uint64, tells) {
 	v := pileView{Connectors: []charge.LiveConnector{}}
 	for id := range s.changed {
 		v.Connectors = append(v.Connectors, s.live[id])
 	}
 	sortConnectors(v.Connectors)
 	clear(s.changed)
-	return v, s.version, len(v.Connectors) > 0
+	if len(v.Connectors) == 0 {
+		return nil, s.version, tellsNothing
+	}
+	return v, s.version, tellsAll
 }
 
 func sortConnectors(c []charge.LiveConnector) {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
 )
 
@@ -104,10 +105,7 @@ func (d *Dashboard) apply(seq, loaded uint64, c *journal.Change) {
 		}
 		return
 	}
-	d.hub.townshipsChanged(d.coverage.apply(seq, c))
-	if len(c.Events) > 0 {
-		d.hub.eventsHappened(c.Events)
-	}
+	d.hub.change(func() []charge.DivisionCode { return d.coverage.apply(seq, c) }, c.Events)
 }
 
 func (d *Dashboard) followRejects(ctx context.Context) {
