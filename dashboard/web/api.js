@@ -36,7 +36,11 @@ async function ask(method, path, body, signal) {
     if (signal && signal.aborted) throw err;
     throw new Problem(0, '');
   }
-  const told = await answer.json().catch(() => ({}));
+  const told = await answer.json().catch((err) => {
+    if (signal && signal.aborted) throw err;
+    if (answer.ok) throw new Problem(0, ''); // cut off in the middle
+    return {};
+  });
   if (answer.ok) return told;
   if (answer.status === 401 && path !== 'session') me.set({ role: '', public: false, policy_document: '' });
   throw new Problem(answer.status, told.title || String(answer.status), told.detail || '');
@@ -85,7 +89,7 @@ export function useGet(path, params = {}, every = 0) {
     const stop = new AbortController();
     let timer = 0;
     const run = () => get(path, params, stop.signal)
-      .then((data) => setGot({ key, data, error: null }))
+      .then((data) => { if (!stop.signal.aborted) setGot({ key, data, error: null }); })
       .catch((error) => { if (!stop.signal.aborted) setGot((g) => ({ key, data: g.key === key ? g.data : null, error })); })
       .finally(() => { if (every && !stop.signal.aborted) timer = setTimeout(run, every); });
     run();
