@@ -1,5 +1,6 @@
 // Package testprog starts the real programs that tests talk to: InfluxDB and Mosquitto, each on a
-// free port of its own, with a directory of its own, and ended with the test. Only tests import it.
+// free port of its own, with a directory of its own, and ended with the test. Chromium it only finds:
+// who drives it starts it. Only tests import this package.
 //
 // A program is looked for in its environment variable, in .tools/bin at the top of the repository,
 // in PATH (and /usr/sbin) and in ~/go/bin. A test that needs one is left out under -short; without
@@ -45,7 +46,17 @@ var (
 		name: "mosquitto_sub", env: "PILEWATCH_TEST_MOSQUITTO_SUB",
 		get: "apt-get install mosquitto-clients",
 	}
+	chromium = program{
+		name: "chromium", env: "PILEWATCH_TEST_CHROMIUM",
+		get: "apt-get install chromium fonts-noto-cjk",
+	}
 )
+
+// Chromium gives the path of the browser.
+func Chromium(t testing.TB) (path string) {
+	t.Helper()
+	return chromium.find(t)
+}
 
 // find gives the path of the program, or skips or fails the test.
 func (p program) find(t testing.TB) string {
