@@ -6,7 +6,7 @@ import { EventsPage } from './events.js';
 import { Segments } from './figure.js';
 import { clock, dateAndClock, num, span } from './format.js';
 import { lang, setLang, t } from './i18n.js';
-import { connect, connection, STALE_AFTER } from './live.js';
+import { connect, connection, leave, STALE_AFTER } from './live.js';
 import { Overview } from './overview.js';
 import { PilePage } from './pile.js';
 import { Piles } from './piles.js';
@@ -96,7 +96,12 @@ function App() {
   const wantsSignIn = who !== null && !who.role;
 
   useEffect(() => { document.title = page && page.part ? `${t(page.word)} · ${t('site')}` : t('site'); }, [here, lang.value]);
-  useEffect(() => { if (who && who.role) connect(); }, [wantsSignIn, who]);
+  const role = who ? who.role : null, before = useRef(role);
+  useEffect(() => {
+    if (before.current !== null && before.current !== role) leave(Boolean(role));
+    else if (role) connect();
+    before.current = role;
+  }, [role]);
   useEffect(() => {
     if (shown.current === path) return;
     shown.current = path;

@@ -65,6 +65,7 @@ function DivisionPage({ code }) {
   const { rows, loaded, error, retry } = useTownships(code, tier, counts && counts.children);
   const state = Object.hasOwn(filters, query.state || '') ? query.state : '';
   const county = code.length === 6;
+  const without = tier === 'towns' && counts && !counts.total; // streets only: nothing to take a share of
   const towns = useMemo(() => [...rows.values()].sort(byState), [rows]);
   const worstFirst = useMemo(() => [...rows.values()].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (a.since || '').localeCompare(b.since || '')), [rows]);
   if (own.error) return html`<p class="empty">${own.error}</p>`;
@@ -78,15 +79,15 @@ function DivisionPage({ code }) {
     <header class="title-line">
       <${Breadcrumbs} codes=${above(code)}>${counts && html`<${Place} code=${code} name=${counts.name} />`}<//>
       <h1>${counts ? html`<${Place} code=${code} name=${counts.name} />` : NO_DATA}<small>${code}</small></h1>
-      <p class="covered"><${Figure} class="share-figure" value=${counts && counts.effective}>${percent(counts?.effective, counts?.total)}<//>
-        <span class="live">${counts && t(tiers[tier].of, { n: num(counts.effective), of: num(counts.total) })}</span></p>
+      <p class="covered"><${Figure} class=${counts && !counts.total ? 'share-figure state-none' : 'share-figure'} value=${counts && counts.effective}>${percent(counts?.effective, counts?.total)}<//>
+        <span class="live">${counts && (without ? t('noTowns') : t(tiers[tier].of, { n: num(counts.effective), of: num(counts.total) }))}</span></p>
       ${code.length > 2 && towns.length > 0 && html`<${MarkStrip} towns=${towns} pitch=${county ? 9 : 5} height=${county ? 12 : 9} />`}
-      <p class="legend">${STATES.map((s) => html`<span key=${s}><${Mark} state=${s} /> ${t(s)} <b class="live">${num(counts?.[s])}</b></span>`)}</p>
-      ${tier === 'towns' && streets.data && streets.data.total > 0 && counts && html`<p class="apart">${t('streetsApart', { n: num(streets.data.total), effective: num(streets.data.effective), of: num(counts.total) })}</p>`}
+      ${!without && html`<p class="legend">${STATES.map((s) => html`<span key=${s}><${Mark} state=${s} /> ${t(s)} <b class="live">${num(counts?.[s])}</b></span>`)}</p>`}
+      ${tier === 'towns' && streets.data && streets.data.total > 0 && counts && html`<p class="apart">${t(without ? 'streetsOnly' : 'streetsApart', { n: num(streets.data.total), effective: num(streets.data.effective), of: num(counts.total) })}</p>`}
     </header>
     <div class="main-column">
       <div class="controls">
-        <${Segments} label=${t('filter')} value=${state} choices=${choices} onChoose=${(/** @type {string} */ v) => setQuery({ state: v, sort: '' })} />
+        ${!without && html`<${Segments} label=${t('filter')} value=${state} choices=${choices} onChoose=${(/** @type {string} */ v) => setQuery({ state: v, sort: '' })} />`}
         <${Segments} label=${t('tier')} value=${tier} choices=${Object.entries(tiers).map(([value, { name }]) => ({ value, name: t(name) }))}
           onChoose=${(/** @type {string} */ v) => setQuery({ tier: v === 'towns' ? '' : v })} />
       </div>

@@ -31,6 +31,7 @@ let socket = null;
 let attempt = 0;
 let retryTimer = 0;
 let asking = false;
+let build = ''; // of the page that the server has, as it first said
 
 /** How a delta goes into what is there, by the topic's first word. */
 const merges = {
@@ -62,6 +63,10 @@ function topic(name) {
 /** @param {any} message */
 function receive(message) {
   connection.set({ ...connection.value, heard: Date.now() });
+  if (message.type === 'hello') {
+    if (build && build !== message.build) location.reload(); // where one is, is in the address
+    build = message.build;
+  }
   const found = topics.get(message.topic);
   if (!found) return;
   const { data, version } = message;
@@ -80,11 +85,12 @@ function open() {
   const ws = new WebSocket(location.origin.replace(/^http/, 'ws') + '/ws');
   socket = ws;
   ws.onopen = () => {
+    if (socket !== ws) return;
     attempt = 0;
     connection.set({ state: 'live', attempt, heard: Date.now() });
     subscribe([...topics].filter(([, t]) => t.holders > 0).map(([name]) => name));
   };
-  ws.onmessage = (e) => receive(JSON.parse(e.data));
+  ws.onmessage = (e) => { if (socket === ws) receive(JSON.parse(e.data)); };
   ws.onclose = () => {
     if (socket !== ws) return;
     socket = null;
@@ -104,6 +110,19 @@ async function retry() {
 /** Connects and stays connected. */
 export function connect() {
   if (!socket) open();
+}
+
+/**
+ * Ends the connection: what it may tell was for who had signed in when it began.
+ * @param {boolean} again whether to open another one
+ */
+export function leave(again) {
+  const old = socket;
+  socket = null;
+  attempt = 0;
+  clearTimeout(retryTimer);
+  if (old) old.close();
+  if (again) open();
 }
 
 addEventListener('online', () => { if (!socket && attempt) open(); });

@@ -179,7 +179,7 @@ function Legend({ measure }) {
 /** @param {{counties: any[], cities: any[], measure: import('./classes.js').Measure}} props */
 export function CountyTable({ counties, cities, measure }) {
   return html`<div class="county-table"><table class="rows">
-    <thead><tr><th scope="col">${t('county')}</th><th scope="col">${t('city')}</th><th scope="col" class="n">${t(measure.name)}</th><th scope="col" class="n">${t('effective')}</th><th scope="col" class="n">${t('towns')}</th></tr></thead>
+    <thead><tr><th scope="col">${t('county')}</th><th scope="col">${t('city')}</th><th scope="col" class="n">${t(measure.name)} %</th><th scope="col" class="n">${t('effective')}</th><th scope="col" class="n">${t('towns')}</th></tr></thead>
     <tbody>${counties.map((c) => {
       const city = cities.find((one) => one.division === c.division.slice(0, 4));
       return html`<tr key=${c.division} data-division=${c.division}>

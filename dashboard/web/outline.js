@@ -14,6 +14,7 @@ import { theme, useStore } from './store.js';
 const WIDTH = 320;
 const TALLEST = 260;
 const LABELS = 8; // of towns; more would cover each other
+const URGENT = ['failing', 'unverified', 'none', 'starting', 'effective']; // whose names come first
 
 /**
  * How longitude and latitude lie in the drawing.
@@ -91,8 +92,9 @@ function CountyOutline({ county, towns, selected }) {
   const byCode = [...towns].sort((a, b) => a.division < b.division ? -1 : 1);
   const points = useMemo(() => schematicPoints(county, byCode.length), [county, byCode.length]);
   const placed = byCode.slice(0, points.length).map((town, i) => ({ town, at: place(points[i]), text: placeName(town.division, town.name) }));
-  const named = placed.filter(({ town }) => town.division === selected || (!selected && town.state !== 'effective')).slice(0, LABELS).map(({ town, at: [x, y], text }) => {
-    const left = x > width * 0.7, half = widthOf(text) / 2 + 8;
+  const named = placed.filter(({ town }) => town.division === selected || (!selected && town.state !== 'effective'))
+    .sort((a, b) => URGENT.indexOf(a.town.state) - URGENT.indexOf(b.town.state)).slice(0, LABELS).map(({ town, at: [x, y], text }) => {
+    const left = x > width * 0.7, half = widthOf(text) / 2 + (selected ? 12 : 8);
     return { text, at: [left ? x - half : x + half, y + 4], town };
   });
   return html`<section aria-labelledby="outline-title"><header><h2 id="outline-title">${t('location')}</h2><p>${t('schematic')}</p></header>

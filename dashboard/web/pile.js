@@ -4,7 +4,7 @@ import { useGet } from './api.js';
 import { PileChart } from './chart.js';
 import { above, Breadcrumbs } from './coverage.js';
 import { Failed, Figure, Reading, Segments, Unit } from './figure.js';
-import { age, clock, moment, NO_DATA, num, pileNumber } from './format.js';
+import { age, clock, day, moment, NO_DATA, num, pileNumber } from './format.js';
 import { Place, t, Zh } from './i18n.js';
 import { useTopics } from './live.js';
 import { Status } from './piles.js';
@@ -19,6 +19,9 @@ const values = [
   ['powerShort', 'power_kw', 'kW', 1], ['voltage', 'voltage_v', 'V', 1], ['current', 'current_a', 'A', 1], ['soc', 'soc_pct', '%', 0],
   ['energy', 'energy_kwh', 'kWh', 2], ['meter', 'meter_kwh', 'kWh', 1], ['temp', 'temp_c', '°C', 1],
 ];
+
+/** The clock where it is of today, else the day too. @param {string} at */
+const deviceTime = (at) => day(Date.parse(at)) === day(Date.now()) ? clock(Date.parse(at)) : moment(at);
 
 /** One pile: what it is, what it does now, what it did. @param {{id: string}} props */
 export function PilePage({ id }) {
@@ -35,7 +38,7 @@ export function PilePage({ id }) {
       <${Breadcrumbs} codes=${[...above(pile.township), pile.township]}>${pileNumber(pile.id)}<//>
       <h1><${Zh}>${pile.station_name}<//> · ${t('pileNo', { n: pileNumber(pile.id) })}</h1>
       <p class="meta"><a href=${divisionHref(pile.township)}><${Place} code=${pile.township} name=${`${pile.county_name} ${pile.township_name}`} /></a> · <${Zh}>${pile.operator_name}<//> (${pile.operator})
-        · ${t(pile.dc ? 'dc' : 'ac')} ${num(pile.power_kw)} kW · ${num(pile.connectors.length)} ${t('connectors')}</p>
+        · ${t(pile.dc ? 'dc' : 'ac')} ${num(pile.power_kw)} kW · ${t('connectorsOf', { n: num(pile.connectors.length) })}</p>
     </header>
     <div class="main-column">
       <section aria-labelledby="live-title"><header><h2 id="live-title">${t('liveValues')}</h2><p>${t('liveNote')}</p></header>
@@ -44,7 +47,7 @@ export function PilePage({ id }) {
           <tbody>${connectors.map((/** @type {any} */ c) => html`<tr key=${c.connector} data-connector=${c.connector}>
             <th scope="row">${t('connectorNo', { n: c.connector })}</th><td><${Figure} value=${c.status}><${Status} connector=${c} /><//></td>
             ${values.map(([name, field, unit, decimals]) => html`<td key=${field} class="n live" data-label=${t(name)}>${num(c.told?.[field], decimals)}${c.told?.[field] !== undefined && html`<${Unit}>${unit}<//>`}</td>`)}
-            <td class="n live" data-label=${t('deviceTime')}>${c.told ? clock(Date.parse(c.told.at)) : NO_DATA}</td>
+            <td class="n live" data-label=${t('deviceTime')}>${c.told ? deviceTime(c.told.at) : NO_DATA}</td>
           </tr>`)}</tbody></table></section>
       <section aria-labelledby="chart-title"><header><h2 id="chart-title">${t('powerAndSoc')}</h2>
         <${Segments} label=${t('range')} value=${range} choices=${[{ value: '1h', name: t('range1h') }, { value: '24h', name: t('range24h') }]} onChoose=${(/** @type {string} */ v) => setQuery({ range: v === '24h' ? v : '' })} /></header>
