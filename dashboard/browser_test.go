@@ -218,7 +218,7 @@ func TestThePageInABrowser(t *testing.T) {
 
 			// A lost connection is said, and what is shown stays.
 			s.hub.close()
-			p.shows("the page says that the connection is lost", `[...document.querySelectorAll('p')].some((e) => e.textContent.includes('连接中断，正在重连'))`)
+			p.shows("the page says that the connection is lost, and counts its attempts", `[...document.querySelectorAll('p')].some((e) => e.textContent.includes('连接中断，正在重连（第 2 次）'))`)
 			if !eval[bool](p, `document.querySelector('tr[data-connector="1"]').textContent.includes('6.5')`) {
 				t.Error("after the connection was lost the live power is gone, want it to stay")
 			}

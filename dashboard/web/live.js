@@ -28,6 +28,7 @@ export const connection = new Store({ state: /** @type {'live' | 'cut'} */ ('cut
 const topics = new Map();
 /** @type {WebSocket | null} */
 let socket = null;
+let opened = 0; // when the present connection was begun
 let attempt = 0;
 let retryTimer = 0;
 let asking = false;
@@ -63,7 +64,9 @@ function topic(name) {
 /** @param {any} message */
 function receive(message) {
   connection.set({ ...connection.value, heard: Date.now() });
-  if (message.type === 'hello') {
+  if (message.type === 'hello') { // not before: a server that is full opens a connection to say so, and ends it
+    attempt = 0;
+    connection.set({ state: 'live', attempt, heard: Date.now() });
     if (build && build !== message.build) location.reload(); // where one is, is in the address
     build = message.build;
   }
@@ -82,12 +85,11 @@ function receive(message) {
 
 function open() {
   clearTimeout(retryTimer);
+  opened = Date.now();
   const ws = new WebSocket(location.origin.replace(/^http/, 'ws') + '/ws');
   socket = ws;
   ws.onopen = () => {
     if (socket !== ws) return;
-    attempt = 0;
-    connection.set({ state: 'live', attempt, heard: Date.now() });
     subscribe([...topics].filter(([, t]) => t.holders > 0).map(([name]) => name));
   };
   ws.onmessage = (e) => { if (socket === ws) receive(JSON.parse(e.data)); };
@@ -127,8 +129,7 @@ export function leave(again) {
 
 addEventListener('online', () => { if (!socket && attempt) open(); });
 setInterval(() => {
-  const { state, heard } = connection.value;
-  if (state === 'live' && Date.now() - heard > DEAD_AFTER && socket) {
+  if (socket && Date.now() - Math.max(opened, connection.value.heard) > DEAD_AFTER) {
     const dead = socket;
     dead.close(); // a connection that is gone may take minutes to close
     if (dead.onclose) dead.onclose(new CloseEvent('close'));

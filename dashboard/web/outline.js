@@ -97,7 +97,7 @@ function CountyOutline({ county, towns, selected }) {
     const left = x > width * 0.7, half = widthOf(text) / 2 + (selected ? 12 : 8);
     return { text, at: [left ? x - half : x + half, y + 4], town };
   });
-  return html`<section aria-labelledby="outline-title"><header><h2 id="outline-title">${t('location')}</h2><p>${t('schematic')}</p></header>
+  return html`<section aria-labelledby="outline-title"><header><h2 id="outline-title">${t('location')}</h2>${placed.length > 0 && html`<p>${t('schematic')}</p>`}</header>
     <svg class="outline" viewBox=${`0 0 ${width} ${height}`}>
       <path d=${path(county)} class="without" />
       ${placed.map(({ town, at: [x, y], text }) => html`<a key=${town.division} href=${divisionHref(town.division)} aria-label=${`${text} ${t(town.state)}`} data-state=${town.state}>
