@@ -175,6 +175,10 @@ func TestThePageInABrowser(t *testing.T) {
 			// Down to a county, by the list and, where there is a mouse, by the map.
 			if tt.width > 1000 {
 				p.shows("the map is drawn", `window.pilewatch?.mapPoint('371721')`)
+				const atMost = 700 << 10
+				if got := eval[int](p, `[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].reduce((n, e) => n + e.transferSize, 0)`); got < 100<<10 || got > atMost {
+					t.Errorf("the first load: got %d bytes over the wire, want at most %d, and the map's library among them", got, atMost)
+				}
 				at := eval[struct{ X, Y float64 }](p, `(({ x, y }) => ({ X: x, Y: y }))(window.pilewatch.mapPoint('371721'))`)
 				p.do(chromedp.MouseClickXY(at.X, at.Y))
 				p.shows("a click on the map opens its county", `location.hash === '#/coverage/371721'`)

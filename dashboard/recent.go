@@ -13,6 +13,7 @@ type recent struct {
 	mu      sync.RWMutex
 	events  []numbered // oldest first
 	base    uint64     // every event after this version is still here
+	begun   bool       // something has come since restart
 	rejects []journal.Reject
 }
 
@@ -26,12 +27,17 @@ type numbered struct {
 func (r *recent) restart(version uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.events, r.base = nil, version
+	r.events, r.base, r.begun = nil, version, false
 }
 
+// addEvents takes the events of a change in. Where the log no longer holds what restart announced,
+// the first change that comes says from where on events are here.
 func (r *recent) addEvents(seq uint64, events []charge.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if !r.begun {
+		r.begun, r.base = true, max(r.base, seq-1)
+	}
 	for _, e := range events {
 		r.events = append(r.events, numbered{seq, e})
 	}

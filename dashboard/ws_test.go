@@ -378,6 +378,26 @@ func TestNoEventIsToldTwiceNorMissedOverReconnects(t *testing.T) {
 	}
 }
 
+func TestEventsThatTheLogNoLongerHoldsAreNotSkippedInSilence(t *testing.T) {
+	r := &recent{}
+	r.restart(100)
+	r.addEvents(500, []charge.Event{fault(500, "371721101")}) // 101 to 499 have been discarded
+	for _, tt := range []struct {
+		name    string
+		version uint64
+		ok      bool
+	}{
+		{"came back before they were discarded", 100, false},
+		{"missed some of them", 498, false},
+		{"missed only what is here", 499, true},
+		{"missed nothing", 500, true},
+	} {
+		if _, ok := r.eventsOf("37", tt.version, 500, eventsAtMost); ok != tt.ok {
+			t.Errorf("%s: since %d: got ok %v, want %v", tt.name, tt.version, ok, tt.ok)
+		}
+	}
+}
+
 func TestTooManyEventsForADeltaAreASnapshotOfTheNewest(t *testing.T) {
 	s := openSite(t, Config{Public: true}, nil)
 	c := s.dial(t, nil)
