@@ -59,12 +59,15 @@ type feed struct {
 	more    chan struct{} // closed when there is more
 	live    map[charge.PileID][]*watcher
 	broken  error
+	lost    chan error    // what ends FollowChanges
+	slow    time.Duration // before FollowChanges brings its first
+	passed  int           // changes that have been brought; -1 before FollowChanges
 }
 
 type watcher struct{ fn func(charge.LiveConnector) }
 
 func newFeed() *feed {
-	return &feed{more: make(chan struct{}), live: map[charge.PileID][]*watcher{}}
+	return &feed{more: make(chan struct{}), live: map[charge.PileID][]*watcher{}, lost: make(chan error), passed: -1}
 }
 
 func (f *feed) Ping(context.Context) error { return f.broken }
@@ -76,6 +79,9 @@ func (f *feed) LastChange(context.Context) (uint64, error) {
 }
 
 func (f *feed) FollowChanges(ctx context.Context, from uint64, fn func(uint64, journal.Change) error) error {
+	if f.slow > 0 && !wait(ctx, f.slow) {
+		return nil
+	}
 	for {
 		f.mu.Lock()
 		fresh, more := slices.Clone(f.changes[min(int(from)-1, len(f.changes)):]), f.more
@@ -86,9 +92,14 @@ func (f *feed) FollowChanges(ctx context.Context, from uint64, fn func(uint64, j
 			}
 			from++
 		}
+		f.mu.Lock()
+		f.passed = int(from) - 1
+		f.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return nil
+		case err := <-f.lost:
+			return err
 		case <-more:
 		}
 	}
@@ -206,7 +217,11 @@ func openSiteOf(t *testing.T, files fs.FS, cfg Config, before func(*site)) *site
 		noError(t, g.Wait())
 		server.Close()
 	})
-	eventually(t, "coverage is loaded", func() bool { return s.Ready(ctx) == nil })
+	eventually(t, "coverage is loaded and the past is read", func() bool {
+		s.feed.mu.Lock()
+		defer s.feed.mu.Unlock()
+		return s.Ready(ctx) == nil && s.feed.passed == len(s.feed.changes)
+	})
 	return s
 }
 

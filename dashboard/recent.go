@@ -13,7 +13,8 @@ type recent struct {
 	mu      sync.RWMutex
 	events  []numbered // oldest first
 	base    uint64     // every event after this version is still here
-	begun   bool       // something has come since restart
+	begun   bool       // something has come since the events were forgotten
+	last    uint64     // every event up to this version has come
 	rejects []journal.Reject
 }
 
@@ -23,11 +24,15 @@ type numbered struct {
 	event charge.Event
 }
 
-// restart forgets the events and says that those after version are to come.
-func (r *recent) restart(version uint64) {
+// restart says that the events after version are to come, some of them again, of a log that ends at
+// last. Those that are here stay where they join; of another log, or over a gap, they are forgotten.
+func (r *recent) restart(version, last uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.events, r.base, r.begun = nil, version, false
+	if r.begun && version <= r.last && r.last <= last {
+		return
+	}
+	r.events, r.base, r.begun, r.last = nil, version, false, version
 }
 
 // addEvents takes the events of a change in. Where the log no longer holds what restart announced,
@@ -35,6 +40,10 @@ func (r *recent) restart(version uint64) {
 func (r *recent) addEvents(seq uint64, events []charge.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if seq <= r.last {
+		return // it is here
+	}
+	r.last = seq
 	if !r.begun {
 		r.begun, r.base = true, max(r.base, seq-1)
 	}

@@ -85,7 +85,7 @@ func (d *Dashboard) followOnce(ctx context.Context) error {
 	if last > changesForPast {
 		from = last - changesForPast + 1
 	}
-	d.recent.restart(from - 1)
+	d.recent.restart(from-1, last)
 	d.coverage.load(last, states)
 	d.hub.resync()
 	return d.feed.FollowChanges(ctx, from, func(seq uint64, c journal.Change) error {

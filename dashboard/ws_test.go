@@ -380,7 +380,7 @@ func TestNoEventIsToldTwiceNorMissedOverReconnects(t *testing.T) {
 
 func TestEventsThatTheLogNoLongerHoldsAreNotSkippedInSilence(t *testing.T) {
 	r := &recent{}
-	r.restart(100)
+	r.restart(100, 500)
 	r.addEvents(500, []charge.Event{fault(500, "371721101")}) // 101 to 499 have been discarded
 	for _, tt := range []struct {
 		name    string

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,12 +19,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"pilewatch/internal/charge"
+	"pilewatch/internal/journal"
 	"pilewatch/internal/registry"
 	"pilewatch/internal/series"
 )
 
 // A shelf is a registry of one county and two towns, in memory, so that it can be asked in a bubble.
-type shelf struct{}
+// It holds what the feed has published, as the registry does.
+type shelf struct{ feed *feed }
 
 func (shelf) Rev() int64 { return 1 }
 
@@ -36,11 +39,18 @@ func (shelf) Divisions() []charge.Division {
 		{Code: "371721102", Name: "普连集镇", Level: charge.Township, Parent: "371721", Kind: charge.KindTown},
 	}
 }
-func (shelf) Ping(context.Context) error                                     { return nil }
-func (shelf) DivisionsAsOf(context.Context) (string, error)                  { return "2023-06-30", nil }
-func (shelf) TownshipStates(context.Context) ([]charge.TownshipState, error) { return nil, nil }
-func (shelf) Targets(context.Context) ([]registry.Target, error)             { return nil, nil }
-func (shelf) History(context.Context, series.Query) ([]series.Row, error)    { return nil, nil }
+func (shelf) Ping(context.Context) error                                  { return nil }
+func (shelf) DivisionsAsOf(context.Context) (string, error)               { return "2023-06-30", nil }
+func (shelf) Targets(context.Context) ([]registry.Target, error)          { return nil, nil }
+func (shelf) History(context.Context, series.Query) ([]series.Row, error) { return nil, nil }
+func (s shelf) TownshipStates(context.Context) (states []charge.TownshipState, err error) {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	for _, c := range s.feed.changes {
+		states = append(states, c.Townships...)
+	}
+	return states, nil
+}
 func (shelf) FindPiles(context.Context, registry.PileQuery) ([]registry.PileRow, string, error) {
 	return nil, "", nil
 }
@@ -95,7 +105,7 @@ func inBubble(t *testing.T, public bool, test func(t *testing.T, b *bubble)) {
 		ctx, stop := context.WithCancel(t.Context())
 		b := &bubble{site: &site{feed: newFeed()}, net: &pipes{dialled: make(chan net.Conn), closed: make(chan struct{})}}
 		var err error
-		b.Dashboard, err = newDashboard(&Config{Public: public}, data, page, Sources{shelf{}, shelf{}, b.feed, shelf{}}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		b.Dashboard, err = newDashboard(&Config{Public: public}, data, page, Sources{shelf{b.feed}, shelf{b.feed}, b.feed, shelf{b.feed}}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -314,6 +324,55 @@ func TestAConnectionDoesNotOutliveItsSignIn(t *testing.T) {
 		synctest.Wait()
 		if b.here() != 1 {
 			t.Errorf("got %d clients, want the stranger to stay", b.here())
+		}
+	})
+}
+
+func TestALostLogLosesNoEventAndEmptiesNoList(t *testing.T) {
+	inBubble(t, true, func(t *testing.T, b *bubble) {
+		c := b.open(t, nil)
+		c.subscribe("events:37", "coverage:371721")
+		c.next("snapshot", nil)
+		c.next("snapshot", nil)
+		got := c.record()
+		with := func(n int) journal.Change {
+			change := changeOf(town("371721101", n))
+			change.Events = []charge.Event{fault(n, "371721101")}
+			return change
+		}
+		for n := range 3 {
+			b.feed.publish(with(n + 1))
+			time.Sleep(time.Second)
+		}
+		synctest.Wait()
+		before := len(got())
+		b.feed.slow = 100 * time.Millisecond
+		b.feed.lost <- errors.New("connection lost")
+		b.feed.publish(with(4)) // while nobody follows
+		time.Sleep(5 * time.Second)
+		var last eventsView
+		var usable int
+		for _, m := range got()[before:] {
+			if m.Topic == "coverage:371721" {
+				var v coverageView
+				if err := json.Unmarshal(m.Data, &v); err != nil {
+					t.Fatal(err)
+				}
+				usable = v.Connectors.Usable
+				continue
+			}
+			if err := json.Unmarshal(m.Data, &last); err != nil {
+				t.Fatal(err)
+			}
+			if len(last.Events) < 3 {
+				t.Errorf("a %s after the log was lost: got %d events, want the three that were there to stay", m.Type, len(last.Events))
+			}
+		}
+		if len(last.Events) != 4 || last.Events[0].ID != "0-4-0" {
+			t.Errorf("in the end: got events %+v, want the four, the one that nobody followed first", last.Events)
+		}
+		if usable != 4 {
+			t.Errorf("in the end: got %d usable connectors, want 4", usable)
 		}
 	})
 }
