@@ -204,8 +204,11 @@ func TestThePageInABrowser(t *testing.T) {
 
 			// Signing in gives a connection with the rights of who has signed in.
 			eval[chromedp.Void](p, `location.hash = '#/signin'`)
+			p.shows("a new page takes the focus", `document.getElementById('token') && document.activeElement.id === 'main'`)
 			p.click(`document.getElementById('token')`)
+			p.shows("a click on a field takes it then", `document.activeElement.id === 'token'`)
 			p.do(chromedp.KeyEvent(s.sessions.token))
+			p.shows("the token is typed", fmt.Sprintf(`document.getElementById('token').value === %q`, s.sessions.token))
 			p.click(`document.querySelector('main button[type="submit"]')`)
 			p.shows("the overview follows a sign-in", `location.hash === '#/'`)
 			eval[chromedp.Void](p, `location.hash = '#/pile/MA3CLQP02:HOME'`)

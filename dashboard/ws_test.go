@@ -160,7 +160,8 @@ func TestASubscriptionGivesASnapshotAndThenDeltas(t *testing.T) {
 	if streets.Tier != "streets" || len(streets.Children) == 0 {
 		t.Errorf("snapshot of 菏泽's streets: got tier %q with %d children", streets.Tier, len(streets.Children))
 	}
-	c.send(ask{Unsubscribe: []string{"coverage:3717:streets"}})
+	c.send(ask{Unsubscribe: []string{"coverage:3717:streets"}, Subscribe: []string{"coverage:3702"}})
+	c.next("snapshot", nil) // so the other is no longer subscribed to
 	seq := s.feed.publish(changeOf(town("371721101", 2), town("371721001", 1)))
 	var delta coverageView
 	m := c.next("delta", &delta)
