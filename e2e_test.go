@@ -352,7 +352,7 @@ func TestOneStatusCoversItsTownship(t *testing.T) {
 		broker := testprog.Mosquitto(t, "")
 		f := startPlatform(t, setup{bridge: []string{"mqtt://" + broker + "/MA3CLQP01"}})
 		f.until("the bridge is up", 10*time.Second, func() error {
-			if f.metric(`gateway_bridge_up{bridge="pilewatch-gateway-1-1",operator="MA3CLQP01"}`) != 1 {
+			if f.metric(`gateway_bridge_up{bridge="pilewatch-gateway-1-MA3CLQP01-1",operator="MA3CLQP01"}`) != 1 {
 				return errors.New("not subscribed")
 			}
 			return nil

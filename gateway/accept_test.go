@@ -186,7 +186,7 @@ func TestAccept(t *testing.T) {
 			[]string{"OP:P1/1 status 3", "OP:P2/2 status 255"}, nil, "",
 		},
 		{"a heartbeat for the whole pile", pileP1, "evcs/v1/OP/P1/heartbeat", `{"time":1777896000000,"online":false}`, []string{"OP:P1/ heartbeat online=false"}, nil, ""},
-		{"an empty array says nothing, and nothing wrong", pileP1, statusOfP1, `[]`, nil, nil, ""},
+		{"an empty array says nothing, but its pile is heard", pileP1, statusOfP1, `[]`, []string{"OP:P1/ heard"}, map[string]int{"bad_json": 1}, wire.BadJSON},
 		{"a topic of something else", operatorOP, "home/kitchen/lamp", idle, nil, map[string]int{"bad_topic": 1}, wire.BadTopic},
 		{"no topic at all", operatorOP, "", idle, nil, map[string]int{"bad_topic": 1}, wire.BadTopic},
 		{"our own pile on a topic of no kind is heard", operatorOP, "evcs/v1/OP/P1/weather", idle, []string{"OP:P1/ heard"}, map[string]int{"bad_topic": 1}, wire.BadTopic},

@@ -40,7 +40,7 @@ func (l *Log) PublishLive(pile charge.PileID, c charge.LiveConnector) error {
 	return nil
 }
 
-// WatchLive calls fn with a pile's newest values until stop is called or ctx ends.
+// WatchLive calls fn with a pile's newest values until stop is called.
 func (l *Log) WatchLive(ctx context.Context, pile charge.PileID, fn func(charge.LiveConnector)) (stop func(), err error) {
 	sub, err := l.conn.Subscribe(liveSubject(pile), func(m *nats.Msg) {
 		var c charge.LiveConnector
@@ -62,13 +62,13 @@ func (l *Log) WatchLive(ctx context.Context, pile charge.PileID, fn func(charge.
 			_ = l.conn.Publish(watchSubject, []byte(pile.String()))
 			select {
 			case <-ctx.Done():
-				_ = sub.Unsubscribe() // fails only where the connection has ended, and the subscription with it
 				return
 			case <-again.C:
 			}
 		}
 	}()
-	return cancel, nil
+	// Unsubscribe fails only where the connection has ended, and the subscription with it.
+	return sync.OnceFunc(func() { cancel(); _ = sub.Unsubscribe() }), nil
 }
 
 // Watched knows which piles somebody watches. It is safe for concurrent use.

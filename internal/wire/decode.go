@@ -42,8 +42,8 @@ type Counts struct {
 
 // Decode reads one payload that came on the topic of address at received: a JSON object, or an
 // array of objects. What an object says that is outside its range (design: "South") refuses that
-// object and not the others. A time more than 10 minutes ahead is refused as bad_time for history;
-// its status is kept, at received, marked charge.ClockWrong.
+// object and not the others. A time more than 10 minutes ahead, or of a clock that never was set, is
+// refused as bad_time for history; its status or presence is kept, at received, marked charge.ClockWrong.
 func Decode(address Address, payload []byte, received time.Time) ([]charge.Reading, []Reject, Counts) {
 	p := parser{address: address, received: received.UTC().Truncate(time.Millisecond)}
 	size := len(payload)
@@ -121,7 +121,7 @@ func (p *parser) payload(payload []byte) {
 type object struct {
 	reading charge.Reading
 	hasTime bool
-	ahead   bool
+	clock   string // what is wrong with the device's clock
 	reason  Reason
 	detail  string
 }
@@ -150,24 +150,34 @@ func (p *parser) object(index int) {
 		p.reject(index, &o, o.reason, o.detail)
 		return
 	}
-	if o.ahead {
-		p.reject(index, &o, BadTime, fmt.Sprintf("time %s is more than 10 minutes ahead of ours (%s)",
-			o.reading.At.Format(time.RFC3339), p.received.Format(time.RFC3339)))
-		if !o.reading.Tells(charge.HasStatus) {
+	if o.clock != "" {
+		p.reject(index, &o, BadTime, o.clock)
+		if !o.vouched() {
 			return
 		}
-		o.reading = statusOnly(o.reading)
 	}
 	p.readings = append(p.readings, o.reading)
 }
 
-// statusOnly keeps of a reading with an impossible time what the gateway's own time can vouch for.
-func statusOnly(r charge.Reading) charge.Reading {
-	return charge.Reading{
-		Pile: r.Pile, Connector: r.Connector, Kind: charge.KindStatus,
-		Has: charge.HasStatus | charge.ClockWrong, Status: r.Status, Fault: r.Fault, FaultCode: r.FaultCode,
-		At: r.Received, Received: r.Received,
+// vouched makes of a reading with an impossible time what the gateway's own time can vouch for: that
+// the connector has told its status, that the pile is there or has left. It is false where that is nothing.
+func (o *object) vouched() bool {
+	r := o.reading
+	kept := charge.Reading{
+		Pile: r.Pile, Connector: r.Connector, Has: charge.ClockWrong, At: r.Received, Received: r.Received,
 	}
+	switch {
+	case r.Kind == charge.KindHeartbeat:
+		kept.Kind, kept.Session, kept.Online = r.Kind, r.Session, r.Online
+		kept.Has |= r.Has & (charge.HasSession | charge.HasOnline)
+	case r.Tells(charge.HasStatus):
+		kept.Kind, kept.Status, kept.Fault, kept.FaultCode = charge.KindStatus, r.Status, r.Fault, r.FaultCode
+		kept.Has |= charge.HasStatus
+	default:
+		return false
+	}
+	o.reading = kept
+	return true
 }
 
 // A bound is the range of a number; both ends are allowed.
@@ -348,9 +358,12 @@ func (p *parser) time(o *object, d *jx.Decoder) {
 	}
 	o.hasTime = true
 	o.reading.At = at
-	o.ahead = at.Sub(p.received) > maxAhead
-	if at.Before(oldest) {
-		o.fail(BadTime, "time %s is before 2015: is the clock set?", at.Format(time.RFC3339))
+	o.clock = ""
+	switch {
+	case at.Before(oldest):
+		o.clock = fmt.Sprintf("time %s is before 2015: is the clock set?", at.Format(time.RFC3339))
+	case at.Sub(p.received) > maxAhead:
+		o.clock = fmt.Sprintf("time %s is more than 10 minutes ahead of ours (%s)", at.Format(time.RFC3339), p.received.Format(time.RFC3339))
 	}
 }
 
