@@ -62,6 +62,10 @@ func (d *Dashboard) endpoints() map[string]endpoint {
 // open are the paths that need no sign-in even where the rest does: signing in itself.
 var open = map[string]bool{"/api/v1/session": true}
 
+// signedInOnly are the paths that need a sign-in even where the rest does not: what a message held
+// that could not be used is for those who work with it (design: "Dashboard", roles).
+var signedInOnly = map[string]bool{"/api/v1/rejects": true}
+
 func newRequestMetrics(reg prometheus.Registerer) *prometheus.HistogramVec {
 	return promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
 		Name: "dashboard_http_request_seconds", Help: "Time to answer a request of the API, by path of the API and status.",
@@ -126,10 +130,10 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
-// guarded lets through who may read: everyone where the dashboard is public, else who has signed in.
+// guarded lets through who may read: who has signed in, and everyone else what is public.
 func (d *Dashboard) guarded(path string, answer func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !d.cfg.Public && !open[path] && !d.sessions.signedIn(r) {
+		if (!d.cfg.Public || signedInOnly[path]) && !open[path] && !d.sessions.signedIn(r) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="pilewatch"`)
 			d.fail(w, r, newProblem(http.StatusUnauthorized, "sign in first", "send the dashboard's token to POST /api/v1/session, or as a Bearer token"))
 			return
@@ -680,11 +684,6 @@ func (d *Dashboard) getRejects(w http.ResponseWriter, r *http.Request) error {
 	}
 	v := r.URL.Query()
 	rejects, totals := d.recent.rejectsOf(v.Get("operator"), v.Get("reason"), limit)
-	if !d.sessions.signedIn(r) {
-		for i := range rejects {
-			rejects[i].Sample = ""
-		}
-	}
 	return reply(w, r, map[string]any{"rejects": rejects, "totals": totals})
 }
 

@@ -22,13 +22,19 @@ const PROVINCE = '37';
 const pages = /** @type {const} */ ([
   { part: '', word: 'overview' }, { part: 'coverage', word: 'coverage' }, { part: 'piles', word: 'piles' }, { part: 'rejects', word: 'rejects' }, { part: 'events', word: 'events' },
 ]);
+/** Pages that only those see who have signed in. */
+const signedIn = ['rejects'];
 const tabs = /** @type {const} */ (['', 'coverage', 'piles', 'events']);
 
 /** @param {string} part */
 const parentOf = (part) => part === 'pile' ? 'piles' : part;
 
+/** @param {any} who */
+const isStranger = (who) => !who || !who.role || who.role === 'public';
+
 /** @param {{parts: string[]}} props */
 function Page({ parts: [part = '', id = ''] }) {
+  if (signedIn.includes(part) && isStranger(me.value)) return html`<${SignIn} />`;
   switch (part) {
     case '': return html`<${Overview} division=${PROVINCE} />`;
     case 'coverage': return html`<${Coverage} code=${id || PROVINCE} />`;
@@ -80,7 +86,7 @@ function Account() {
 
 /** What the bar has no room for on a phone. */
 const More = () => html`<section class="panel list more"><h1>${t('more')}</h1>
-  <p><a href=${href(['rejects'])}>${t('rejects')}</a></p>
+  ${!isStranger(useStore(me)) && html`<p><a href=${href(['rejects'])}>${t('rejects')}</a></p>`}
   <h2>${t('language')}</h2><${Segments} label=${t('language')} value=${lang.value} choices=${[{ value: 'zh', name: html`<span lang="zh-CN">中文</span>` }, { value: 'en', name: html`<span lang="en">English</span>` }]} onChoose=${setLang} />
   <h2>${t('appearance')}</h2><${Segments} label=${t('appearance')} value=${theme.value} choices=${[{ value: 'light', name: t('toLight') }, { value: 'dark', name: t('toDark') }]} onChoose=${otherTheme} />
   <h2>${t('account')}</h2><p><${Account} /></p></section>`;
@@ -112,7 +118,7 @@ function App() {
   return html`<a class="skip" href="#main" onClick=${(/** @type {any} */ e) => { e.preventDefault(); main.current.focus(); }}>${t('skip')}</a>
     <header class="bar">
       <a class="brand" href=${href([])}><${Logo} /><b>${t('site')}</b></a>
-      <nav aria-label=${t('pages')}>${!wantsSignIn && pages.map((p) => html`<a key=${p.part} href=${href(p.part ? [p.part] : [])} aria-current=${p.part === here ? 'page' : undefined}>${t(p.word)}</a>`)}</nav>
+      <nav aria-label=${t('pages')}>${!wantsSignIn && pages.filter((p) => !signedIn.includes(p.part) || !isStranger(who)).map((p) => html`<a key=${p.part} href=${href(p.part ? [p.part] : [])} aria-current=${p.part === here ? 'page' : undefined}>${t(p.word)}</a>`)}</nav>
       ${!wantsSignIn && html`<${LiveState} />`}
       <div class="tools"><${Clock} />
         <button type="button" class="plain" lang=${lang.value === 'zh' ? 'en' : 'zh-CN'} aria-label=${t('toEnglishLabel')} onClick=${otherLang}>${t('toEnglish')}</button>
