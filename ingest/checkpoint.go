@@ -18,6 +18,7 @@ const checkpointVersion = 1
 type checkpoint struct {
 	Version int
 	Seq     uint64
+	Rev     int64 // of the registry that the townships were judged by
 	State   health.Snapshot
 	Towns   []charge.TownshipState
 	Piles   []savedPile
@@ -33,18 +34,19 @@ type savedGun struct {
 	ID         charge.ConnectorID
 	Connector  health.Connector
 	SavedHeard int64
+	DangerAt   int64
 }
 
 // save encodes what the judge knows. Everything that it found must have been collected before.
 func (j *judge) save() ([]byte, error) {
-	c := checkpoint{Version: checkpointVersion, Seq: j.seq, State: j.state.Snapshot()}
+	c := checkpoint{Version: checkpointVersion, Seq: j.seq, Rev: j.judgedRev, State: j.state.Snapshot()}
 	for _, t := range j.towns {
 		c.Towns = append(c.Towns, t.shown)
 	}
 	for _, p := range j.ordered {
 		one := savedPile{ID: p.registered.ID, Pile: p.Pile}
 		for i := range p.guns {
-			one.Guns = append(one.Guns, savedGun{p.registered.Connectors[i].ID, p.guns[i].Connector, p.guns[i].savedHeard})
+			one.Guns = append(one.Guns, savedGun{p.registered.Connectors[i].ID, p.guns[i].Connector, p.guns[i].savedHeard, p.guns[i].dangerAt})
 		}
 		c.Piles = append(c.Piles, one)
 	}
@@ -64,17 +66,17 @@ func (j *judge) restore(data []byte) error {
 	if c.Version != checkpointVersion {
 		return fmt.Errorf("checkpoint of version %d: this program reads version %d", c.Version, checkpointVersion)
 	}
-	j.seq = c.Seq
+	j.seq, j.judgedRev = c.Seq, c.Rev
 	j.state = health.Restore(health.DefaultPolicy(), c.State)
 	for _, t := range c.Towns {
-		j.towns[t.Township] = &town{shown: t}
+		j.towns[t.Township] = &town{shown: t, state: t.State, since: t.Since, reason: t.Reason}
 	}
 	for _, saved := range c.Piles {
 		// The registry says what is registered; of this one only the ids are needed, to find what was known.
 		known := &pile{registered: &registry.Pile{ID: saved.ID}, Pile: saved.Pile}
 		for _, g := range saved.Guns {
 			known.registered.Connectors = append(known.registered.Connectors, charge.Connector{ID: g.ID})
-			known.guns = append(known.guns, gun{Connector: g.Connector, savedHeard: g.SavedHeard})
+			known.guns = append(known.guns, gun{Connector: g.Connector, savedHeard: g.SavedHeard, dangerAt: g.DangerAt})
 		}
 		j.piles[saved.ID] = known
 	}

@@ -31,6 +31,7 @@ type judge struct {
 	partitionOf func(charge.DivisionCode) int
 	dir         directory
 	rev         int64 // of the directory that the indexes are made from
+	judgedRev   int64 // of the directory that the townships were judged by
 
 	state  *health.State
 	policy coverage.Policy
@@ -57,12 +58,16 @@ type pile struct {
 type gun struct {
 	health.Connector
 	savedHeard int64 // Unix ms
+	dangerAt   int64 // of the newest danger alarm, Unix ms by the device's clock
 	changed    bool  // to be saved
 }
 
 // A town is a township-level division of the partition.
 type town struct {
-	shown    charge.TownshipState
+	shown    charge.TownshipState // as last collected
+	state    charge.CoverageState
+	since    time.Time
+	reason   string
 	stations []*station
 	stale    bool // to be judged again
 	changed  bool // its figures may be others than shown
@@ -98,7 +103,7 @@ const heardSavedEvery = 5 * time.Minute
 
 func newJudge(partition int, partitionOf func(charge.DivisionCode) int, dir directory) *judge {
 	j := &judge{
-		partition: partition, partitionOf: partitionOf, dir: dir, rev: -1,
+		partition: partition, partitionOf: partitionOf, dir: dir, rev: -1, judgedRev: -1,
 		state: health.New(health.DefaultPolicy()), policy: coverage.DefaultPolicy(),
 		piles: make(map[charge.PileID]*pile), towns: make(map[charge.DivisionCode]*town),
 		live:    make(map[charge.ConnectorKey]*charge.LiveConnector),
@@ -150,16 +155,18 @@ func (j *judge) refresh() {
 		}
 		t := &town{shown: charge.TownshipState{Township: d.Code}}
 		if known := j.towns[d.Code]; known != nil {
-			t.shown = known.shown
+			t.shown, t.state, t.since, t.reason = known.shown, known.state, known.since, known.reason
 		}
 		towns[d.Code] = t
 	}
 	j.towns = towns
-	stations := make(map[*charge.Station]*station)
+	// By name: while the directory is refreshed, a pile may hold its station as it was before.
+	stations := make(map[stationKey]*station)
 	for s := range j.dir.Stations() {
 		if t := towns[s.Township]; t != nil && countable(s) {
-			stations[s] = &station{registered: s}
-			t.stations = append(t.stations, stations[s])
+			one := &station{registered: s}
+			stations[stationKey{s.Operator, s.ID}] = one
+			t.stations = append(t.stations, one)
 		}
 	}
 	for registered := range j.dir.Piles() {
@@ -182,30 +189,49 @@ func (j *judge) refresh() {
 			}
 			p.guns[i].SilenceMS = j.state.SilenceLimit(c.ReportEvery).Milliseconds()
 		}
-		if s := stations[registered.Station]; s != nil {
-			p.counts = true
-			s.piles = append(s.piles, p)
-		}
 		j.piles[registered.ID] = p
 	}
 	j.ordered = slices.SortedFunc(maps.Values(j.piles), func(a, b *pile) int {
 		return cmp.Or(cmp.Compare(a.registered.ID.Operator, b.registered.ID.Operator), cmp.Compare(a.registered.ID.Equipment, b.registered.ID.Equipment))
 	})
+	for _, p := range j.ordered { // in one order, so that power adds up to the same on every replay
+		if s := stations[stationKey{p.registered.Station.Operator, p.registered.Station.ID}]; s != nil {
+			p.counts = true
+			s.piles = append(s.piles, p)
+		}
+	}
 	j.keepChanged()
 	for _, t := range towns {
-		// In one order, so that the same registry gives the same reason on every replay.
 		slices.SortFunc(t.stations, func(a, b *station) int {
 			return cmp.Or(cmp.Compare(a.registered.Operator, b.registered.Operator), cmp.Compare(a.registered.ID, b.registered.ID))
 		})
-		t.stale = true
-		j.mark(t)
 	}
+	// After a restore from a checkpoint nothing is judged anew that was not before: what a replay
+	// finds has to be what was found, at the same message.
+	if rev != j.judgedRev {
+		j.judgedRev = rev
+		for _, t := range towns {
+			t.stale = true
+			j.mark(t)
+		}
+	}
+}
+
+type stationKey struct {
+	operator charge.OperatorID
+	id       charge.StationID
 }
 
 // keepChanged carries what was still to be saved over to the new indexes.
 func (j *judge) keepChanged() {
-	guns := j.changed.guns
+	guns, towns := j.changed.guns, j.changed.towns
 	j.changed.guns, j.changed.towns = nil, nil
+	for _, t := range towns {
+		if now := j.towns[t.shown.Township]; now != nil {
+			now.stale = now.stale || t.stale
+			j.mark(now)
+		}
+	}
 	for _, ref := range guns {
 		p := j.piles[ref.pile.registered.ID]
 		if p == nil {
@@ -228,7 +254,7 @@ func (p *pile) gun(id charge.ConnectorID) int {
 	return slices.IndexFunc(p.registered.Connectors, func(c charge.Connector) bool { return c.ID == id })
 }
 
-// read takes one reading of the pile.
+// read takes one reading of the pile. Whatever a pile sends, all its connectors are heard.
 func (j *judge) read(p *pile, r *charge.Reading) {
 	received := r.Received.UnixMilli()
 	switch r.Kind {
@@ -237,19 +263,30 @@ func (j *judge) read(p *pile, r *charge.Reading) {
 	case charge.KindConnected, charge.KindDisconnected:
 		j.presence(p, received, p.Attach(r))
 	case charge.KindStatus, charge.KindTelemetry:
-		if i := p.gun(r.Connector); i >= 0 {
-			j.step(p, i, func(c *health.Connector) { j.state.Tell(c, r) })
-		}
-	default: // alarm, order, heard: whoever sends is there
 		for i := range p.guns {
-			if r.Connector == "" || p.registered.Connectors[i].ID == r.Connector {
+			if p.registered.Connectors[i].ID == r.Connector {
+				j.step(p, i, func(c *health.Connector) { j.state.Tell(&p.Pile, c, r) })
+			} else {
 				j.step(p, i, func(c *health.Connector) { j.state.Return(c, received) })
 			}
 		}
-		if r.Kind == charge.KindAlarm && r.Level == "danger" && p.registered.Station.Kind != charge.Residential {
-			j.event(p, r.Connector, charge.Event{Kind: charge.DangerAlarm, Fault: charge.ParseFault(r.Code)})
+	default: // alarm, order, heard
+		j.presence(p, received, health.There)
+		if r.Kind == charge.KindAlarm && r.Level == "danger" {
+			j.danger(p, r)
 		}
 	}
+}
+
+// danger tells of a danger alarm. One with the time of the one before is a repeat of it; one that is older
+// may be news all the same, from a clock set back. A household's is its own affair.
+func (j *judge) danger(p *pile, r *charge.Reading) {
+	i := p.gun(r.Connector)
+	if i < 0 || p.registered.Station.Kind == charge.Residential || r.At.UnixMilli() == p.guns[i].dangerAt {
+		return
+	}
+	p.guns[i].dangerAt = r.At.UnixMilli()
+	j.event(p, r.Connector, charge.Event{Kind: charge.DangerAlarm, Fault: charge.ParseFault(r.Code)})
 }
 
 // presence tells all connectors of the pile what a word of its presence says.
@@ -303,8 +340,15 @@ func (j *judge) step(p *pile, i int, do func(*health.Connector)) {
 	if p.counts {
 		p.town.stale = true
 		j.mark(p.town)
-		j.tellOf(p, i, before, after)
+		if j.serves(p.registered.Station.Opened, p.registered.Station.Closed) && j.serves(p.registered.Connectors[i].Opened, p.registered.Connectors[i].Closed) {
+			j.tellOf(p, i, before, after)
+		}
 	}
+}
+
+// serves tells whether what has these dates is in service at the log's now.
+func (j *judge) serves(opened, closed time.Time) bool {
+	return charge.InService(opened, closed, j.state.Now())
 }
 
 // tellOf makes an event of a change of a connector that counts. A first word is none.
@@ -319,7 +363,7 @@ func (j *judge) tellOf(p *pile, i int, before, after look) {
 		e.Kind, e.Fault = charge.ConnectorFault, after.fault
 	case after.status == charge.Offline:
 		e.Kind = charge.ConnectorOffline
-	case after.usable && !before.usable:
+	case after.usable && (before.silent || !before.status.Usable()):
 		e.Kind = charge.ConnectorRestored
 	default:
 		return
@@ -389,12 +433,12 @@ func (j *judge) judgeTowns() {
 	slices.SortFunc(stale, func(a, b *town) int { return cmp.Compare(a.shown.Township, b.shown.Township) })
 	for _, t := range stale {
 		verdict := coverage.Judge(j.policy, j.state.Now(), j.evidence(t))
-		before := t.shown.State
-		t.shown.Reason = verdict.Reason
+		before := t.state
+		t.reason = verdict.Reason
 		if before == verdict.State {
 			continue
 		}
-		t.shown.State, t.shown.Since = verdict.State, j.state.Now()
+		t.state, t.since = verdict.State, j.state.Now()
 		e := charge.Event{At: j.state.Now(), Township: t.shown.Township, Before: string(before), After: string(verdict.State)}
 		switch {
 		case verdict.State == charge.Effective:
@@ -410,16 +454,15 @@ func (j *judge) judgeTowns() {
 
 // evidence lists the stations in service of a township and their connectors in service.
 func (j *judge) evidence(t *town) []coverage.Station {
-	now := j.state.Now()
 	var stations []coverage.Station
 	for _, s := range t.stations {
-		if !charge.InService(s.registered.Opened, s.registered.Closed, now) {
+		if !j.serves(s.registered.Opened, s.registered.Closed) {
 			continue
 		}
 		one := coverage.Station{Opened: s.registered.Opened}
 		for _, p := range s.piles {
 			for i := range p.guns {
-				if c := &p.registered.Connectors[i]; !charge.InService(c.Opened, c.Closed, now) {
+				if c := &p.registered.Connectors[i]; !j.serves(c.Opened, c.Closed) {
 					continue
 				}
 				one.Connectors = append(one.Connectors, j.witness(&p.guns[i]))
@@ -445,26 +488,23 @@ func (j *judge) witness(g *gun) coverage.Connector {
 
 // figures counts a township's connectors now.
 func (j *judge) figures(t *town) charge.TownshipState {
-	now := j.state.Now()
-	shown := t.shown
-	shown.LastUsable = time.Time{}
-	shown.Stations, shown.Connectors, shown.Online, shown.Usable, shown.Charging, shown.Fault, shown.PowerKW = 0, 0, 0, 0, 0, 0, 0
+	shown := charge.TownshipState{Township: t.shown.Township, State: t.state, Since: t.since, Reason: t.reason}
 	for _, s := range t.stations {
-		if !charge.InService(s.registered.Opened, s.registered.Closed, now) {
+		if !j.serves(s.registered.Opened, s.registered.Closed) {
 			continue
 		}
 		shown.Stations++
 		for _, p := range s.piles {
 			for i := range p.guns {
 				c := &p.registered.Connectors[i]
-				if charge.InService(c.Opened, c.Closed, now) {
+				if j.serves(c.Opened, c.Closed) {
 					j.count(&shown, &p.guns[i].Connector)
 				}
 			}
 		}
 	}
 	if shown.Usable > 0 {
-		shown.LastUsable = now.Truncate(time.Hour) // it is usable now; a time that moves would be a change every tick
+		shown.LastUsable = j.state.Now().Truncate(time.Hour) // it is usable now; a time that moves would be a change every tick
 	}
 	return shown
 }
@@ -501,6 +541,7 @@ type step struct {
 	connectors []charge.ConnectorState
 	events     []numberedEvent
 	live       []liveConnector
+	unanswered bool // it was published, and the log has not said whether it has it
 }
 
 // A liveConnector is what a watched connector is like now.
@@ -513,6 +554,7 @@ type liveConnector struct {
 // they are wanted.
 func (j *judge) collect(withLive bool) step {
 	s := step{seq: j.seq, at: j.state.Now(), events: j.changed.events}
+	slices.SortFunc(j.changed.towns, func(a, b *town) int { return cmp.Compare(a.shown.Township, b.shown.Township) })
 	for _, t := range j.changed.towns {
 		t.changed = false
 		figures := j.figures(t)

@@ -94,8 +94,9 @@ func whyFailing(stations []Station) string {
 		for _, c := range s.Connectors {
 			one := ReasonMixed
 			switch {
-			case c.Silent || !c.Told:
+			case c.Silent || !c.Heard:
 				one = ReasonAllSilent
+			case !c.Told: // heard, and says nothing of itself
 			case c.Status == charge.Faulted:
 				one = ReasonAllFault
 			case c.Status == charge.Offline:

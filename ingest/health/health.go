@@ -4,6 +4,7 @@
 package health
 
 import (
+	"cmp"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -34,15 +35,16 @@ const powerHolds = time.Minute
 // unless said otherwise, 0 for never. The zero value has told nothing.
 type Connector struct {
 	Told       bool
-	Gone       bool // a last will or the end of its own connection was the last word of its presence
 	Silent     bool
+	HasSeq     bool
 	Status     charge.Status // as told
 	Fault      charge.Fault
 	Since      int64 // of what Shown gives
+	GoneAt     int64 // a last will or the end of its own connection is the last word of its presence
 	ToldAt     int64 // the status was last told or agreed with
-	DeviceAt   int64 // by the device's clock: of the newest status
+	TakenAt    int64 // the newest status or telemetry was received
+	DeviceAt   int64 // by the device's clock: of the newest status or telemetry
 	Seq        uint64
-	HasSeq     bool
 	Heard      int64
 	LastUsable int64
 	PowerKW    float32
@@ -54,6 +56,7 @@ type Connector struct {
 type Pile struct {
 	Session int64 // newest session of the device's own heartbeats, Unix ms by its clock
 	Link    int64 // newest session of the listener's records
+	LinkAt  int64 // when that began, Unix ms by the gateway's clock
 }
 
 // State is the state of all connectors of a partition, and the log's clock.
@@ -111,7 +114,7 @@ func (s *State) SilenceLimit(reportEvery time.Duration) time.Duration {
 
 // Shown is the status that stands now: as told, but Offline when it has left.
 func (c *Connector) Shown() charge.Status {
-	if c.Gone {
+	if c.GoneAt != 0 {
 		return charge.Offline
 	}
 	return c.Status
@@ -120,7 +123,7 @@ func (c *Connector) Shown() charge.Status {
 // Usable tells whether the connector can serve a driver now: told so, the status still holds, not
 // silent (judgement.md §1).
 func (s *State) Usable(c *Connector) bool {
-	return c.Told && !c.Silent && !c.Gone && c.Status.Usable() &&
+	return c.Told && !c.Silent && c.GoneAt == 0 && c.Status.Usable() &&
 		s.now-c.ToldAt <= s.policy.StatusHolds.Milliseconds()
 }
 
@@ -132,28 +135,28 @@ func (s *State) Power(c *Connector) float64 {
 	return float64(c.PowerKW)
 }
 
-// Hear takes note that the connector's pile was heard at the gateway's time received (Unix ms).
+// Hear takes note that the connector's pile was heard at the gateway's time received (Unix ms). A
+// repeat of what was heard before ends no silence.
 func (s *State) Hear(c *Connector, received int64) {
-	c.Heard = max(c.Heard, received)
-	if c.Silent {
-		c.Silent = false
-		c.Since = received
+	if received <= c.Heard {
+		return
+	}
+	c.Heard = received
+	if c.Silent && s.unheard(c) <= c.SilenceMS {
+		c.Silent, c.Since = false, received
 	}
 }
 
-// Tell takes a status or telemetry of the connector. A message that is older than what is known
-// is heard and changes nothing else.
-func (s *State) Tell(c *Connector, r *charge.Reading) {
+// Tell takes a status or telemetry of the pile's connector. A message that is older than what is
+// known is heard and changes nothing else. What is told holds from when we received it, so that a
+// clock that is wrong neither hides an outage nor makes one.
+func (s *State) Tell(p *Pile, c *Connector, r *charge.Reading) {
 	received := r.Received.UnixMilli()
-	s.Hear(c, received)
-	if c.Gone {
-		c.Gone, c.Since = false, received
-	}
-	if !newer(c, r) {
+	s.Return(c, received)
+	if !newer(p, c, r) {
 		return
 	}
-	at := min(r.At.UnixMilli(), received)
-	c.DeviceAt = r.At.UnixMilli()
+	c.TakenAt, c.DeviceAt = received, r.At.UnixMilli()
 	if r.Tells(charge.HasSeq) {
 		c.Seq, c.HasSeq = r.Seq, true
 	}
@@ -165,34 +168,48 @@ func (s *State) Tell(c *Connector, r *charge.Reading) {
 		if r.Kind == charge.KindStatus || r.Status != charge.Faulted {
 			c.Fault = r.Fault
 		}
-		c.ToldAt = max(c.ToldAt, at)
+		c.ToldAt = max(c.ToldAt, received)
 	} else if r.Kind == charge.KindTelemetry && c.Status == charge.Charging && r.Tells(charge.HasPower) && r.PowerKW != 0 {
-		c.ToldAt = max(c.ToldAt, at) // telemetry that agrees repeats the status
+		c.ToldAt = max(c.ToldAt, received) // telemetry that agrees repeats the status
 	}
 	if r.Tells(charge.HasPower) {
-		c.PowerKW, c.PowerAt = float32(r.PowerKW), at
+		c.PowerKW, c.PowerAt = float32(r.PowerKW), received
 	}
 	if r.Tells(charge.HasStatus) && r.Status != charge.Charging {
 		c.PowerKW, c.PowerAt = 0, 0
 	}
 }
 
-// newer tells whether r is news to c: by the sequence number where both have one and it rises by
-// little (a wrap or a restart goes by time), else by the device's time.
-func newer(c *Connector, r *charge.Reading) bool {
-	if !c.Told || r.Tells(charge.ClockWrong) {
+// seqWindow is how far apart two sequence numbers may be and still say which is newer.
+const seqWindow = 1 << 20
+
+// newer tells whether r is news to c. On a new connection everything is: the pile may have started
+// anew, with another clock. Else the sequence number and the device's time say so; where they
+// contradict each other, at a restart, a wrap or a clock set back, what we received later is newer.
+func newer(p *Pile, c *Connector, r *charge.Reading) bool {
+	received := r.Received.UnixMilli()
+	if c.TakenAt == 0 {
 		return true
 	}
-	if c.HasSeq && r.Tells(charge.HasSeq) {
-		const window = 1 << 20
-		if ahead := r.Seq - c.Seq; ahead != 0 && ahead < window {
-			return true
-		}
-		if behind := c.Seq - r.Seq; behind < window {
-			return behind == 0 && r.At.UnixMilli() > c.DeviceAt
+	if since := received >= p.LinkAt; since != (c.TakenAt >= p.LinkAt) {
+		return since
+	}
+	if r.Tells(charge.ClockWrong) {
+		return received >= c.TakenAt
+	}
+	byTime, bySeq, numbered := cmp.Compare(r.At.UnixMilli(), c.DeviceAt), 0, c.HasSeq && r.Tells(charge.HasSeq)
+	if numbered {
+		if r.Seq-c.Seq < seqWindow || c.Seq-r.Seq < seqWindow { // unsigned: both ways round a wrap
+			bySeq = cmp.Compare(int64(r.Seq-c.Seq), 0) //nolint:gosec // within the window
 		}
 	}
-	return r.At.UnixMilli() >= c.DeviceAt
+	switch {
+	case bySeq*byTime < 0:
+		return received > c.TakenAt
+	case bySeq != 0 || byTime != 0:
+		return bySeq+byTime > 0
+	}
+	return !numbered && received >= c.TakenAt // with a number it is a repeat
 }
 
 // A Presence is what a word of a pile's presence says of it.
@@ -230,7 +247,9 @@ func (p *Pile) Beat(r *charge.Reading) Presence {
 // is that of the newest connection.
 func (p *Pile) Attach(r *charge.Reading) Presence {
 	if r.Kind == charge.KindConnected {
-		p.Link = max(p.Link, r.Session)
+		if r.Session > p.Link {
+			p.Link, p.LinkAt = r.Session, max(p.LinkAt, r.Received.UnixMilli())
+		}
 		return There
 	}
 	if r.Session < p.Link {
@@ -239,19 +258,20 @@ func (p *Pile) Attach(r *charge.Reading) Presence {
 	return Left
 }
 
-// Leave marks the connector as gone, by the word of its presence.
+// Leave marks the connector as gone, by the word of its presence. A word from before it was last
+// heard says nothing: it has come back since.
 func (s *State) Leave(c *Connector, received int64) {
-	if !c.Gone && c.Told {
-		c.Gone, c.Since = true, received
+	if c.GoneAt == 0 && c.Told && received >= c.Heard {
+		c.GoneAt, c.Since = received, received
 		c.PowerKW, c.PowerAt = 0, 0
 	}
 }
 
-// Return marks the connector as there again.
+// Return marks the connector as heard, and as there again unless that was before it left.
 func (s *State) Return(c *Connector, received int64) {
 	s.Hear(c, received)
-	if c.Gone {
-		c.Gone, c.Since = false, received
+	if c.GoneAt != 0 && received >= c.GoneAt {
+		c.GoneAt, c.Since = 0, received
 	}
 }
 
