@@ -214,7 +214,7 @@ func (o *owner) publish(ctx context.Context) error {
 		}
 	}
 	if s.seq > o.changes.LogSeq && len(change.Townships)+len(change.Events) > 0 {
-		if err := o.insist(ctx, func() error { return o.tell(ctx, change) }); err != nil || ctx.Err() != nil {
+		if err := o.insist(ctx, func() error { return o.tell(ctx, s, change) }); err != nil || ctx.Err() != nil {
 			return err
 		}
 		for _, e := range change.Events {
@@ -241,24 +241,29 @@ func (o *owner) collect() step {
 	return s
 }
 
-// tell publishes a change. Where the log did not say in time whether it has it, it is asked.
-func (o *owner) tell(ctx context.Context, change journal.Change) error {
+// tell publishes a change. Where an earlier attempt had no answer, the change may be stored all the
+// same, and then the log refuses it as if another owner had been there.
+func (o *owner) tell(ctx context.Context, s *step, change journal.Change) error {
 	err := o.changes.Publish(ctx, change)
-	if err == nil || ctx.Err() != nil {
-		return err
-	}
-	now, lookErr := o.log.Changes(ctx, o.judge.partition)
-	if lookErr != nil {
-		return errors.Join(err, lookErr)
-	}
-	if now.LogSeq == change.LogSeq {
-		o.changes = now // it was stored after all
+	if err == nil {
 		return nil
 	}
 	if !errors.Is(err, journal.ErrStale) {
-		o.changes = now
+		s.unanswered = true
+		return err
 	}
-	return err
+	if !s.unanswered {
+		return err
+	}
+	stored, lookErr := o.log.Changes(ctx, o.judge.partition)
+	if lookErr != nil {
+		return fmt.Errorf("ask whether the log has the change: %w", lookErr) // and ask again
+	}
+	if stored.LogSeq != change.LogSeq {
+		return err
+	}
+	o.changes = stored
+	return nil
 }
 
 // insist does a thing again and again until it succeeds, ctx ends, or another owner has taken the
