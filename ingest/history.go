@@ -30,7 +30,7 @@ type history struct {
 	log     *slog.Logger
 	metrics historyMetrics
 
-	written map[charge.ConnectorKey]idleWritten // what was last written of each connector that rests
+	idle map[charge.ConnectorKey]int64 // of each connector whose last status is idle, the newest hour in which that was written
 }
 
 type historyMetrics struct {
@@ -47,7 +47,7 @@ func newHistory(cfg *Config, points PointWriter, log *slog.Logger, reg prometheu
 	f := promauto.With(reg)
 	return &history{
 		points: points, flush: cfg.FlushEvery, size: cfg.FlushSize, log: log,
-		written: make(map[charge.ConnectorKey]idleWritten),
+		idle: make(map[charge.ConnectorKey]int64),
 		metrics: historyMetrics{
 			written:  f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_written_total", Help: "Readings that the history has accepted."}),
 			left:     f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_left_total", Help: "Readings that say nothing new and are not written: heartbeats, presence, repeated idle."}),
@@ -155,9 +155,14 @@ const (
 	holdEvery  = 5 * time.Second // a third of the log's patience
 )
 
+// A holder keeps batches that take long from being delivered again; *journal.Durable is one.
+type holder interface {
+	Hold(deliveries []journal.Delivery) error
+}
+
 // write writes the readings of the batches, again and again until the store has taken or refused
 // them. It fails only for a cause that waiting does not mend.
-func (h *history) write(ctx context.Context, durable *journal.Durable, deliveries []journal.Delivery) error {
+func (h *history) write(ctx context.Context, batches holder, deliveries []journal.Delivery) error {
 	batch := h.worthKeeping(deliveries)
 	if len(batch) == 0 {
 		return nil
@@ -168,9 +173,9 @@ func (h *history) write(ctx context.Context, durable *journal.Durable, deliverie
 		err := h.points.Write(ctx, batch)
 		var rejected *series.RejectedError
 		if errors.As(err, &rejected) {
-			h.metrics.rejected.Add(float64(len(rejected.Points)))
-			h.log.Warn("history refuses readings for their content", "readings", len(rejected.Points), "err", rejected)
-			h.metrics.written.Add(float64(len(batch) - len(rejected.Points)))
+			h.metrics.rejected.Add(float64(rejected.Dropped))
+			h.log.Warn("history refuses readings for their content", "readings", rejected.Dropped, "err", rejected)
+			h.metrics.written.Add(float64(len(batch) - rejected.Dropped))
 			err = nil
 		} else if err == nil {
 			h.metrics.written.Add(float64(len(batch)))
@@ -196,22 +201,25 @@ func (h *history) write(ctx context.Context, durable *journal.Durable, deliverie
 			pause = retry.After
 		}
 		wait = min(2*wait, mostRetry)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(min(pause, holdEvery)):
-		}
-		if time.Since(held) > holdEvery {
-			held = time.Now()
-			if err := durable.Hold(deliveries); err != nil {
-				return err
+		for until := time.Now().Add(pause); ; {
+			if time.Since(held) >= holdEvery {
+				held = time.Now()
+				if err := batches.Hold(deliveries); err != nil {
+					return err
+				}
+			}
+			left := time.Until(until)
+			if left <= 0 {
+				break
+			}
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(min(left, holdEvery)):
 			}
 		}
 	}
 }
-
-// idleWritten tells of a connector that its last status written was idle, and in which hour.
-type idleWritten struct{ hour int64 }
 
 // worthKeeping leaves out what says nothing new (design: "History"): heartbeats and presence,
 // statuses taken at our clock, and of repeated idle all but the first of each hour.
@@ -233,21 +241,27 @@ func (h *history) says(r *charge.Reading) bool {
 	if r.Tells(charge.ClockWrong) {
 		return false
 	}
+	key := charge.ConnectorKey{Pile: r.Pile, Connector: r.Connector}
 	switch r.Kind {
-	case charge.KindTelemetry, charge.KindOrder, charge.KindAlarm:
-		return true
-	case charge.KindStatus:
-		key := charge.ConnectorKey{Pile: r.Pile, Connector: r.Connector}
-		if r.Status != charge.Idle {
-			delete(h.written, key)
+	case charge.KindStatus, charge.KindTelemetry:
+		if r.Tells(charge.HasStatus) && r.Status != charge.Idle {
+			delete(h.idle, key)
+		}
+		if r.Kind == charge.KindTelemetry || r.Status != charge.Idle {
 			return true
 		}
-		hour := r.At.Unix() / 3600
-		if last, ok := h.written[key]; ok && last.hour == hour {
-			return false
-		}
-		h.written[key] = idleWritten{hour}
+	case charge.KindOrder, charge.KindAlarm:
 		return true
+	default:
+		return false
 	}
-	return false
+	hour := r.At.Unix() / 3600
+	last, rests := h.idle[key]
+	if rests && hour == last {
+		return false
+	}
+	if !rests || hour > last { // a late one does not make the present hour's be written again
+		h.idle[key] = hour
+	}
+	return true
 }
