@@ -43,6 +43,7 @@ type Connector struct {
 	GoneAt     int64 // a last will or the end of its own connection is the last word of its presence
 	ToldAt     int64 // the status was last told or agreed with
 	TakenAt    int64 // the newest status or telemetry was received
+	TakenOn    int64 // the connection began on which that was, as far as it is known
 	DeviceAt   int64 // by the device's clock: of the newest status or telemetry
 	Seq        uint64
 	Heard      int64
@@ -157,6 +158,9 @@ func (s *State) Tell(p *Pile, c *Connector, r *charge.Reading) {
 		return
 	}
 	c.TakenAt, c.DeviceAt = received, r.At.UnixMilli()
+	if received >= p.LinkAt {
+		c.TakenOn = p.LinkAt
+	}
 	if r.Tells(charge.HasSeq) {
 		c.Seq, c.HasSeq = r.Seq, true
 	}
@@ -188,13 +192,12 @@ const seqWindow = 1 << 20
 // contradict each other, at a restart, a wrap or a clock set back, what we received later is newer.
 func newer(p *Pile, c *Connector, r *charge.Reading) bool {
 	received := r.Received.UnixMilli()
-	if c.TakenAt == 0 {
+	switch {
+	case c.TakenAt == 0, c.TakenOn < p.LinkAt && received >= p.LinkAt:
 		return true
-	}
-	if since := received >= p.LinkAt; since != (c.TakenAt >= p.LinkAt) {
-		return since
-	}
-	if r.Tells(charge.ClockWrong) {
+	case received < c.TakenOn:
+		return false
+	case r.Tells(charge.ClockWrong):
 		return received >= c.TakenAt
 	}
 	byTime, bySeq, numbered := cmp.Compare(r.At.UnixMilli(), c.DeviceAt), 0, c.HasSeq && r.Tells(charge.HasSeq)
