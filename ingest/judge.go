@@ -308,13 +308,13 @@ func (j *judge) presence(p *pile, received int64, says health.Presence) {
 
 // look is what of a connector is shown to the world.
 type look struct {
-	told, silent, usable bool
-	status               charge.Status
-	fault                charge.Fault
+	heard, told, silent, usable bool
+	status                      charge.Status
+	fault                       charge.Fault
 }
 
 func (j *judge) look(c *health.Connector) look {
-	return look{told: c.Told, silent: c.Silent, usable: j.state.Usable(c), status: c.Shown(), fault: c.Fault}
+	return look{heard: c.Heard != 0, told: c.Told, silent: c.Silent, usable: j.state.Usable(c), status: c.Shown(), fault: c.Fault}
 }
 
 // step lets do change connector i of the pile, and notes what came of it.
