@@ -43,6 +43,9 @@ type judge struct {
 	live    map[charge.ConnectorKey]*charge.LiveConnector // of piles that somebody watches
 
 	changed changes
+
+	stations   []coverage.Station // of the township being judged; kept, since a tick judges all
+	connectors []coverage.Connector
 }
 
 // A pile is a registered pile of the partition; guns are in the order of its connectors.
@@ -338,7 +341,8 @@ func (j *judge) step(p *pile, i int, do func(*health.Connector)) {
 		j.relook(p, i)
 	}
 	if p.counts {
-		p.town.stale = true
+		// A message makes a township effective at most; what ends that is a day's passing, at a tick.
+		p.town.stale = p.town.stale || p.town.state != charge.Effective
 		j.mark(p.town)
 		if j.serves(p.registered.Station.Opened, p.registered.Station.Closed) && j.serves(p.registered.Connectors[i].Opened, p.registered.Connectors[i].Closed) {
 			j.tellOf(p, i, before, after)
@@ -452,25 +456,25 @@ func (j *judge) judgeTowns() {
 	}
 }
 
-// evidence lists the stations in service of a township and their connectors in service.
+// evidence lists the stations in service of a township and their connectors in service, until it is asked again.
 func (j *judge) evidence(t *town) []coverage.Station {
-	var stations []coverage.Station
+	j.stations, j.connectors = j.stations[:0], j.connectors[:0]
 	for _, s := range t.stations {
 		if !j.serves(s.registered.Opened, s.registered.Closed) {
 			continue
 		}
-		one := coverage.Station{Opened: s.registered.Opened}
+		first := len(j.connectors)
 		for _, p := range s.piles {
 			for i := range p.guns {
 				if c := &p.registered.Connectors[i]; !j.serves(c.Opened, c.Closed) {
 					continue
 				}
-				one.Connectors = append(one.Connectors, j.witness(&p.guns[i]))
+				j.connectors = append(j.connectors, j.witness(&p.guns[i]))
 			}
 		}
-		stations = append(stations, one)
+		j.stations = append(j.stations, coverage.Station{Opened: s.registered.Opened, Connectors: j.connectors[first:]})
 	}
-	return stations
+	return j.stations
 }
 
 func (j *judge) witness(g *gun) coverage.Connector {
