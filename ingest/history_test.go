@@ -296,7 +296,7 @@ func (g *gate) Write(_ context.Context, batch []charge.Reading) error {
 }
 
 func TestWhatWasNotWrittenStaysUnconfirmed(t *testing.T) {
-	p := newPlatform(t, 64<<20)
+	p := newLogOnly(t, 64<<20)
 	store := &gate{taken: make(chan charge.Reading, 10)}
 	following := func() func() error {
 		h := newTestHistory(store, slog.New(slog.DiscardHandler))
@@ -326,7 +326,7 @@ func TestWhatWasNotWrittenStaysUnconfirmed(t *testing.T) {
 }
 
 func TestHistoryConfirmsWhatItHasWritten(t *testing.T) {
-	p := newPlatform(t, 64<<20)
+	p := newLogOnly(t, 64<<20)
 	store := &gate{taken: make(chan charge.Reading, 10)}
 	h := newTestHistory(store, slog.New(slog.DiscardHandler))
 	stop := run(t, func(ctx context.Context) error { return h.run(ctx, p.log) })

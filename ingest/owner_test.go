@@ -26,6 +26,7 @@ import (
 const patience = 15 * time.Second
 
 // platform is a real log and a real registry of two stations, and a door to write readings through.
+// Tests that have one mostly wait for the disk, so they run beside each other.
 type platform struct {
 	log      *journal.Log
 	registry *registry.Registry
@@ -33,8 +34,17 @@ type platform struct {
 	writer   *journal.Writer
 }
 
-func newPlatform(t *testing.T, maxBytes int64) *platform {
+func newPlatform(t *testing.T) *platform {
 	t.Helper()
+	p := newLogOnly(t, 64<<20)
+	p.addRegistry(t)
+	return p
+}
+
+// newLogOnly is a platform without a registry.
+func newLogOnly(t *testing.T, maxBytes int64) *platform {
+	t.Helper()
+	t.Parallel()
 	quiet := slog.New(slog.DiscardHandler)
 	cfg := journal.Embedded(t.TempDir())
 	cfg.Partitions, cfg.MaxBytes = 1, maxBytes
@@ -48,7 +58,15 @@ func newPlatform(t *testing.T, maxBytes int64) *platform {
 			t.Error(err)
 		}
 	})
-	if p.registry, err = registry.Open(t.Context(), filepath.Join(t.TempDir(), "registry.db"), quiet); err != nil {
+	p.writer = p.log.NewWriter(quiet, prometheus.NewRegistry())
+	run(t, p.writer.Run)
+	return p
+}
+
+func (p *platform) addRegistry(t *testing.T) {
+	t.Helper()
+	var err error
+	if p.registry, err = registry.Open(t.Context(), filepath.Join(t.TempDir(), "registry.db"), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -71,9 +89,6 @@ func newPlatform(t *testing.T, maxBytes int64) *platform {
 	if p.dir, err = p.registry.Directory(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	p.writer = p.log.NewWriter(quiet, prometheus.NewRegistry())
-	run(t, p.writer.Run)
-	return p
 }
 
 // run runs do until the test ends or stop is called, which gives its error.
@@ -200,7 +215,7 @@ func (p *platform) coverage(t *testing.T) map[charge.DivisionCode]charge.Coverag
 }
 
 func TestReadingsReachRegistryChangesAndHistory(t *testing.T) {
-	p := newPlatform(t, 64<<20)
+	p := newPlatform(t)
 	store, err := series.OpenEmbedded(t.Context(), filepath.Join(t.TempDir(), "history.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -300,7 +315,7 @@ func (l *lines) count(s string) int {
 }
 
 func TestNothingIsLostWhileTheRegistryFails(t *testing.T) {
-	p := newPlatform(t, 64<<20)
+	p := newPlatform(t)
 	changes := p.follow(t)
 	store, said := &weakStore{healthStore: p.registry}, &lines{}
 	o := p.owner(t, store, slog.New(slog.NewTextHandler(said, nil)))
@@ -326,7 +341,7 @@ func TestNothingIsLostWhileTheRegistryFails(t *testing.T) {
 }
 
 func TestAnOwnerThatEndsWhileTheRegistryFailsLeavesTheRestToTheNext(t *testing.T) {
-	p := newPlatform(t, 64<<20)
+	p := newPlatform(t)
 	changes := p.follow(t)
 	store := &weakStore{healthStore: p.registry}
 	store.failing.Store(true)
@@ -344,7 +359,7 @@ func TestAnOwnerThatEndsWhileTheRegistryFailsLeavesTheRestToTheNext(t *testing.T
 }
 
 func TestAChangeIsToldOnce(t *testing.T) {
-	p := newPlatform(t, 64<<20)
+	p := newPlatform(t)
 	mine := journal.Change{LogSeq: 7, At: begin}
 	tests := []struct {
 		name       string
@@ -405,7 +420,7 @@ func TestAChangeIsToldOnce(t *testing.T) {
 }
 
 func TestOfTwoOwnersTheStaleOneEnds(t *testing.T) {
-	p := newPlatform(t, 64<<20)
+	p := newPlatform(t)
 	changes := p.follow(t)
 	ended := make(chan error, 2)
 	for range 2 {
@@ -443,7 +458,7 @@ func TestOfTwoOwnersTheStaleOneEnds(t *testing.T) {
 }
 
 func TestACheckpointBeyondTheLogIsWoundBack(t *testing.T) {
-	p := newPlatform(t, 64<<20)
+	p := newPlatform(t)
 	p.write(t, statusOf("1", "1", charge.Idle))
 	ahead := p.owner(t, p.registry, slog.New(slog.DiscardHandler))
 	ahead.judge.seq = 1000
@@ -483,8 +498,7 @@ func TestTheLogKeepsWhatOneConsumerHasNotTaken(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			p := newPlatform(t, 2<<20)
+			p := newLogOnly(t, 2<<20)
 			alarm := charge.Reading{Pile: pileNamed("1"), Connector: "1", Kind: charge.KindAlarm, Text: strings.Repeat("x", 200)}
 			many := make([]charge.Reading, 500)
 			for i := range many {
@@ -511,10 +525,9 @@ func TestTheLogKeepsWhatOneConsumerHasNotTaken(t *testing.T) {
 				_, confirmed, err := history.Backlog(t.Context())
 				return err == nil && confirmed >= tt.taken
 			})
-			o := p.owner(t, p.registry, slog.New(slog.DiscardHandler))
+			o := &owner{}
 			o.safe.Store(tt.judged)
-			reg := prometheus.NewRegistry()
-			if err := newTidier(p.log, nil, []*owner{o}, o.slog, reg).trim(t.Context()); err != nil {
+			if err := newTidier(p.log, nil, []*owner{o}, slog.New(slog.DiscardHandler), prometheus.NewRegistry()).trim(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			first, _, _, err := p.log.Span(t.Context())
