@@ -413,9 +413,9 @@ func TestWhatWasToBeSavedOutlivesAChangeOfTheRegistry(t *testing.T) {
 	c := newCourt(0, dir)
 	c.message(statusOf("1", "1", charge.Idle))
 	dir.add("2", townB, 1)
-	c.message()
-	if got := len(c.collect(false).connectors); got != 2 { // one told a status, the other was heard with it
-		t.Errorf("connectors to be saved: got %d, want 2", got)
+	c.message(statusOf("2", "1", charge.Idle))
+	if got := len(c.collect(false).connectors); got != 3 { // one told a status, the other was heard with it, and the new one
+		t.Errorf("connectors to be saved: got %d, want 3", got)
 	}
 }
 
@@ -670,6 +670,33 @@ func TestAnyCutIntoBatchesGivesTheSame(t *testing.T) {
 			t.Fatalf("connectors (-whole +cut):\n%s", diff)
 		}
 	})
+}
+
+func TestARestartFindsALossAtTheSameMessage(t *testing.T) {
+	dir := province()
+	c := newCourt(0, dir)
+	c.message(statusOf("1", "1", charge.Idle))
+	c.message(faultOf("1", "1", "flood"))
+	c.passAlive(24*time.Hour-time.Minute, "1")
+	c.pass(50 * time.Second)
+	c.collect(false)
+	data, err := c.save()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.judge = newJudge(0, partitionOf, dir)
+	if err := c.restore(data); err != nil {
+		t.Fatal(err)
+	}
+	c.now = c.now.Add(15 * time.Second) // the day has passed, and the tick that tells it is yet to come
+	c.message(charge.Reading{Pile: pileNamed("1"), Kind: charge.KindHeartbeat})
+	if got := c.events(); len(got) != 0 {
+		t.Errorf("at a heartbeat after the restart: got %v, want no event", got)
+	}
+	c.message()
+	if diff := gocmp.Diff([]string{"coverage_lost 101 effective>failing"}, c.events()); diff != "" {
+		t.Errorf("at the tick (-want +got):\n%s", diff)
+	}
 }
 
 func TestEventsAreNumberedAcrossCollects(t *testing.T) {

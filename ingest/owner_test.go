@@ -358,6 +358,39 @@ func TestAnOwnerThatEndsWhileTheRegistryFailsLeavesTheRestToTheNext(t *testing.T
 	}
 }
 
+func TestAKilledOwnerTellsNoEventTwice(t *testing.T) {
+	p := newPlatform(t)
+	changes := p.follow(t)
+	o := p.owner(t, p.registry, slog.New(slog.DiscardHandler))
+	empty, err := o.judge.save()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, o.run)
+	p.write(t, statusOf("1", "1", charge.Idle))
+	await(t, changes, charge.CoverageGained, townA)
+	p.write(t, faultOf("1", "1", "flood"))
+	await(t, changes, charge.ConnectorFault, townA)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.log.SaveCheckpoint(t.Context(), o.checkpointName(), empty); err != nil { // as if it was killed before any other
+		t.Fatal(err)
+	}
+	p.write(t, statusOf("2", "1", charge.Idle)) // in one step with what is read again
+	run(t, p.owner(t, p.registry, slog.New(slog.DiscardHandler)).run)
+	var told []charge.EventKind
+	for gained := false; !gained; {
+		for _, e := range receive(t, changes, "the change after the kill").Events {
+			told = append(told, e.Kind)
+			gained = gained || e.Township == townB
+		}
+	}
+	if diff := cmp.Diff([]charge.EventKind{charge.CoverageGained}, told); diff != "" {
+		t.Errorf("events after the kill (-want +got):\n%s", diff)
+	}
+}
+
 func TestAChangeIsToldOnce(t *testing.T) {
 	p := newPlatform(t)
 	mine := journal.Change{LogSeq: 7, At: begin}

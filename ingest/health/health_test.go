@@ -214,6 +214,10 @@ func TestAConnectorIs(t *testing.T) {
 		{"changed by the next number though its clock was set back", 0, []happening{
 			told(10*mins, charge.Faulted, seq(7)), told(11*mins, charge.Idle, seq(8), sent(-hour)),
 		}, usableIdle},
+		{"not changed by a repeat from before its clock was set back", 0, []happening{
+			told(10*mins, charge.Faulted, seq(7)), told(11*mins, charge.Idle, seq(8), sent(-hour)),
+			told(12*mins, charge.Faulted, seq(7), func(r *charge.Reading) { r.At, r.Received = start.Add(10*mins), start.Add(10*mins) }),
+		}, usableIdle},
 		{"changed after its number has wrapped", 0, []happening{
 			told(0, charge.Faulted, seq(1<<64-1)), told(mins, charge.Idle, seq(0)),
 		}, usableIdle},
@@ -256,6 +260,9 @@ func TestAConnectorIs(t *testing.T) {
 		{"there when the last will of an old session comes late", 0, []happening{
 			heartbeat(0, 100, true), told(sec, charge.Idle), heartbeat(mins, 200, true), heartbeat(mins+sec, 100, false),
 		}, usableIdle},
+		{"not heard by the last will of an old session", 0, []happening{
+			told(0, charge.Idle), heartbeat(sec, 200, true), ticks(hour), heartbeat(hour+sec, 100, false),
+		}, silentIdle},
 		{"offline by a last will that names no session", 0, []happening{told(0, charge.Idle), heartbeat(mins, 0, false)}, left},
 		{"heard by a heartbeat of an old session", 0, []happening{
 			heartbeat(0, 200, true), told(sec, charge.Idle), ticks(hour), heartbeat(hour+sec, 100, true),
