@@ -42,7 +42,7 @@ type RegistryImportCmd struct {
 }
 
 // Run imports the file and prints what became of its rows, or every error.
-func (c *RegistryImportCmd) Run(ctx context.Context, log *slog.Logger, parent *RegistryCmd) error {
+func (c *RegistryImportCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer, parent *RegistryCmd) error {
 	var asOf time.Time
 	if c.AsOf != "" {
 		var err error
@@ -73,11 +73,11 @@ func (c *RegistryImportCmd) Run(ctx context.Context, log *slog.Logger, parent *R
 			done, err = r.ImportDivisions(ctx, src, asOf)
 		}
 		if bad := (*registry.ImportError)(nil); errors.As(err, &bad) {
-			out := bufio.NewWriter(os.Stdout)
+			lines := bufio.NewWriter(out)
 			for _, row := range bad.Rows {
-				fmt.Fprintf(out, "%s: %s\n", c.File, row)
+				fmt.Fprintf(lines, "%s: %s\n", c.File, row)
 			}
-			if err := out.Flush(); err != nil {
+			if err := lines.Flush(); err != nil {
 				return err
 			}
 			return fmt.Errorf("import %s: %d errors, nothing imported", c.Table, len(bad.Rows))
@@ -85,11 +85,11 @@ func (c *RegistryImportCmd) Run(ctx context.Context, log *slog.Logger, parent *R
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%s: %d added, %d updated, %d unchanged", c.Table, done.Added, done.Updated, done.Unchanged)
+		fmt.Fprintf(out, "%s: %d added, %d updated, %d unchanged", c.Table, done.Added, done.Updated, done.Unchanged)
 		if done.Removed > 0 {
-			fmt.Printf(", %d removed", done.Removed)
+			fmt.Fprintf(out, ", %d removed", done.Removed)
 		}
-		fmt.Println()
+		fmt.Fprintln(out)
 		return nil
 	})
 }
@@ -101,10 +101,10 @@ type RegistryExportCmd struct {
 }
 
 // Run writes the file whole or not at all.
-func (c *RegistryExportCmd) Run(ctx context.Context, log *slog.Logger, parent *RegistryCmd) error {
+func (c *RegistryExportCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer, parent *RegistryCmd) error {
 	return parent.with(ctx, log, func(r *registry.Registry) error {
 		if c.File == "-" {
-			return r.Export(ctx, registry.Table(c.Table), os.Stdout)
+			return r.Export(ctx, registry.Table(c.Table), out)
 		}
 		file, err := os.CreateTemp(filepath.Dir(c.File), filepath.Base(c.File)+".*")
 		if err != nil {
@@ -135,14 +135,14 @@ type RegistryIssueCmd struct {
 }
 
 // Run prints the MQTT user name and password.
-func (c *RegistryIssueCmd) Run(ctx context.Context, log *slog.Logger, parent *RegistryCmd) error {
+func (c *RegistryIssueCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer, parent *RegistryCmd) error {
 	return parent.with(ctx, log, func(r *registry.Registry) error {
 		token, credential, err := r.IssueCredential(ctx, charge.OperatorID(c.Operator), c.Pile)
 		if err != nil {
 			return err
 		}
-		fmt.Printf("id:       %d\nusername: %s\npassword: %s\n", credential.ID, credential.Username(), token)
-		fmt.Println("The password is not kept and cannot be shown again.")
+		fmt.Fprintf(out, "id:       %d\nusername: %s\npassword: %s\n", credential.ID, credential.Username(), token)
+		fmt.Fprintln(out, "The password is not kept and cannot be shown again.")
 		return nil
 	})
 }
@@ -151,22 +151,22 @@ func (c *RegistryIssueCmd) Run(ctx context.Context, log *slog.Logger, parent *Re
 type RegistryListCmd struct{}
 
 // Run prints a row a credential.
-func (c *RegistryListCmd) Run(ctx context.Context, log *slog.Logger, parent *RegistryCmd) error {
+func (c *RegistryListCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer, parent *RegistryCmd) error {
 	return parent.with(ctx, log, func(r *registry.Registry) error {
 		all, err := r.Credentials(ctx)
 		if err != nil {
 			return err
 		}
-		out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(out, "ID\tUSERNAME\tCREATED\tREVOKED")
+		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "ID\tUSERNAME\tCREATED\tREVOKED")
 		for _, credential := range all {
 			revoked := "-"
 			if !credential.Revoked.IsZero() {
 				revoked = credential.Revoked.Format(time.RFC3339)
 			}
-			fmt.Fprintf(out, "%d\t%s\t%s\t%s\n", credential.ID, credential.Username(), credential.Created.Format(time.RFC3339), revoked)
+			fmt.Fprintf(table, "%d\t%s\t%s\t%s\n", credential.ID, credential.Username(), credential.Created.Format(time.RFC3339), revoked)
 		}
-		return out.Flush()
+		return table.Flush()
 	})
 }
 
@@ -176,12 +176,12 @@ type RegistryRevokeCmd struct {
 }
 
 // Run ends the credential.
-func (c *RegistryRevokeCmd) Run(ctx context.Context, log *slog.Logger, parent *RegistryCmd) error {
+func (c *RegistryRevokeCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer, parent *RegistryCmd) error {
 	return parent.with(ctx, log, func(r *registry.Registry) error {
 		if err := r.RevokeCredential(ctx, c.ID); err != nil {
 			return err
 		}
-		fmt.Printf("credential %d is revoked\n", c.ID)
+		fmt.Fprintf(out, "credential %d is revoked\n", c.ID)
 		return nil
 	})
 }

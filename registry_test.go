@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -20,7 +21,7 @@ func runRegistry(t *testing.T, dir string, args ...string) error {
 		Registry RegistryCmd `cmd:""`
 	}
 	parser, err := kong.New(&cli, kong.Name("pilewatch"), kong.BindTo(t.Context(), (*context.Context)(nil)),
-		kong.Bind(slog.New(slog.DiscardHandler)))
+		kong.Bind(slog.New(slog.DiscardHandler)), kong.BindTo(t.Output(), (*io.Writer)(nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 
@@ -74,12 +75,12 @@ type ServeCmd struct {
 }
 
 // Run serves until it is told to stop.
-func (c *ServeCmd) Run(ctx context.Context, log *slog.Logger) error {
+func (c *ServeCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer) error {
 	p, g, page, err := c.open(ctx, log, &c.Dashboard, func(*parts) error { return nil })
 	if err != nil {
 		return err
 	}
-	fmt.Printf("pilewatch serves\n  page  http://%s  (sign in with the token in %s)\n  MQTT  %s\n", page.Addr(), page.TokenFile(), orNowhere(g.Addr()))
+	fmt.Fprintf(out, "pilewatch serves\n  page  http://%s  (sign in with the token in %s)\n  MQTT  %s\n", page.Addr(), page.TokenFile(), orNowhere(g.Addr()))
 	return p.run(ctx)
 }
 
@@ -92,7 +93,7 @@ type DemoCmd struct {
 }
 
 // Run plays the province until it is told to stop.
-func (c *DemoCmd) Run(ctx context.Context, log *slog.Logger) error {
+func (c *DemoCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer) error {
 	var (
 		fleet *simulator.Fleet
 		note  *fleetNote
@@ -113,7 +114,7 @@ func (c *DemoCmd) Run(ctx context.Context, log *slog.Logger) error {
 	s := simulator.New(cfg, fleet, note.signIn, log.With("service", "simulator"), p.metrics)
 	page.Handle("GET /simulator/", s.Handler())
 	p.group = append(p.group, s.Run)
-	fmt.Printf(`pilewatch demo: %d simulated piles of %d operators
+	fmt.Fprintf(out, `pilewatch demo: %d simulated piles of %d operators
   page  http://%s  (anyone may read; to see what payloads held, sign in with the token in %s)
   MQTT  %s  (for a pile of your own: pilewatch registry credential issue %s --data %s)
 Ctrl-C stops it; a second start goes on with %s.
@@ -266,17 +267,17 @@ type CheckCmd struct {
 }
 
 // Run prints a line for each thing that it tries. It fails if one of them does.
-func (c *CheckCmd) Run(ctx context.Context, log *slog.Logger) error {
+func (c *CheckCmd) Run(ctx context.Context, out io.Writer) error {
 	quiet := slog.New(slog.DiscardHandler)
 	failed := 0
 	try := func(what string, do func() (string, error)) {
 		said, err := do()
 		if err != nil {
 			failed++
-			fmt.Printf("WRONG  %-9s %v\n", what, err)
+			fmt.Fprintf(out, "WRONG  %-9s %v\n", what, err)
 			return
 		}
-		fmt.Printf("ok     %-9s %s\n", what, said)
+		fmt.Fprintf(out, "ok     %-9s %s\n", what, said)
 	}
 	try("registry", func() (string, error) {
 		p, err := openParts(ctx, c.Data, quiet)

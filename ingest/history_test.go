@@ -229,8 +229,8 @@ func TestWriteWaitsAsLongAsTheStoreAsks(t *testing.T) {
 		if got := store.asked[1].Sub(store.asked[0]); got != 90*time.Second {
 			t.Errorf("waited %s, want 90 s", got)
 		}
-		if len(*held) != 4 {
-			t.Errorf("held %d times in 90 s, want 4", len(*held))
+		if want := int(90 * time.Second / holdEvery); len(*held) != want {
+			t.Errorf("held %d times in 90 s, want %d", len(*held), want)
 		}
 	})
 }
