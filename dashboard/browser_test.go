@@ -92,7 +92,7 @@ func (p *tab) quiet() {
 	}
 }
 
-const tabWithin = 10 * time.Second
+const tabWithin = 30 * time.Second
 
 func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
