@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -198,8 +199,8 @@ func (p *parts) run(ctx context.Context) error {
 
 func (p *parts) close() error {
 	var all []error
-	for i := len(p.closers) - 1; i >= 0; i-- {
-		all = append(all, p.closers[i]())
+	for _, end := range slices.Backward(p.closers) {
+		all = append(all, end())
 	}
 	p.closers = nil
 	return errors.Join(all...)

@@ -297,7 +297,7 @@ func (c *CheckCmd) Run(ctx context.Context, out io.Writer) error {
 			towns, len(p.directory.Operators()), piles), p.close()
 	})
 	try("history", func() (string, error) {
-		h, err := c.HistoryConfig.open(ctx, c.Data, quiet)
+		h, err := c.open(ctx, c.Data, quiet)
 		if err != nil {
 			return "", err
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -54,10 +55,8 @@ func (h *told) until(t *testing.T, topic, reason string) {
 	if err := eventually(t.Context(), 3*time.Second, func() error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		for _, r := range h.heard[topic] {
-			if r == reason {
-				return nil
-			}
+		if slices.Contains(h.heard[topic], reason) {
+			return nil
 		}
 		return fmt.Errorf("heard %v", h.heard)
 	}); err != nil {

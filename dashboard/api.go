@@ -190,7 +190,7 @@ func replyStatus(w http.ResponseWriter, r *http.Request, status int, data any) e
 	h.Add("Vary", "Accept-Encoding")
 	if len(text) >= compressFrom && accepts(r, "gzip") {
 		var b bytes.Buffer
-		g := packers.Get().(*gzip.Writer)
+		g := packers.Get().(*gzip.Writer) //nolint:forcetypeassert // the pool holds nothing else
 		defer packers.Put(g)
 		g.Reset(&b)
 		if writeAll(g, text) {

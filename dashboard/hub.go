@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -404,7 +405,7 @@ func (h *hub) townshipsChanged(changed []charge.DivisionCode) {
 		for at := code; at != ""; at = at.Parent() {
 			for t := range tiers {
 				if found := h.topics[(coverageKey{at, t}).String()]; found != nil {
-					s := found.subject.(*coverageSubject)
+					s := found.subject.(*coverageSubject) //nolint:forcetypeassert // its name says so
 					s.pending = true
 					if child != "" {
 						s.changed[child] = struct{}{}
@@ -511,7 +512,7 @@ func sortConnectors(c []charge.LiveConnector) {
 func (h *hub) connectorLive(t *topic, c charge.LiveConnector) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := t.subject.(*pileSubject)
+	s := t.subject.(*pileSubject) //nolint:forcetypeassert // only such topics are fed from here
 	s.version++
 	s.live[c.Connector] = c
 	s.changed[c.Connector] = struct{}{}
@@ -526,9 +527,7 @@ func (h *hub) liveOf(pile charge.PileID) map[charge.ConnectorID]charge.LiveConne
 	defer h.mu.Unlock()
 	live := map[charge.ConnectorID]charge.LiveConnector{}
 	if t := h.topics["pile:"+pile.String()]; t != nil {
-		for id, c := range t.subject.(*pileSubject).live {
-			live[id] = c
-		}
+		maps.Copy(live, t.subject.(*pileSubject).live) //nolint:forcetypeassert // its name says so
 	}
 	return live
 }

@@ -280,7 +280,7 @@ func (o *owner) insist(ctx context.Context, do func() error) error {
 			return nil
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the caller looks at ctx
 		}
 		if errors.Is(err, journal.ErrStale) {
 			return err

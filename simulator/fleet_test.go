@@ -115,7 +115,7 @@ func TestSameSeedSameFleet(t *testing.T) {
 		}
 		return out.String()
 	}
-	if tables(11) != tables(11) {
+	if once, again := tables(11), tables(11); once != again {
 		t.Error("two fleets of one seed differ")
 	}
 	if tables(11) == tables(12) {

@@ -163,7 +163,7 @@ func (s *stream) run(ctx context.Context, l *Load, broker *dialer, rate float64)
 	for done := false; !done; {
 		w, err := s.open(ctx, l, broker)
 		if err != nil {
-			return nil // ctx has ended
+			return nil //nolint:nilerr // ctx has ended
 		}
 		if done, err = s.send(ctx, l, w, backlog, rate); err != nil {
 			w.conn.cut()

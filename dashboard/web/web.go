@@ -3,5 +3,7 @@ package web
 
 import "embed"
 
+// Files are the page: its documents, styles, modules, maps and libraries.
+//
 //go:embed *.html *.css *.js *.svg maps vendor
 var Files embed.FS

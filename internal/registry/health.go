@@ -44,7 +44,7 @@ func ShownAs(c *charge.ConnectorState) string {
 	case shownSilent:
 		return "silent"
 	default:
-		return charge.Status(shown).String()
+		return charge.Status(shown).String() //nolint:gosec // a status, 0 to 255
 	}
 }
 
@@ -52,7 +52,7 @@ func ShownAs(c *charge.ConnectorState) string {
 // are absolute; one that is older by its log sequence than what is stored is left out, so that a
 // repeated or late step is harmless. States of connectors that are not registered are left out.
 func (r *Registry) SaveHealth(ctx context.Context, partition int, logSeq uint64, townships []charge.TownshipState, connectors []charge.ConnectorState) error {
-	seq := int64(logSeq) // JetStream's sequences stay far below 2^63
+	seq := int64(logSeq) //nolint:gosec // JetStream's sequences stay far below 2^63
 	err := r.inWrite(ctx, func(tx *sql.Tx) error {
 		if err := saveTownships(ctx, tx, seq, townships); err != nil {
 			return err

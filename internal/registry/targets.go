@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"encoding/csv"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -114,9 +115,7 @@ func (r *Registry) actuals(ctx context.Context) (map[string]float64, error) {
 		r.counts = pileCounts{rev: rev, day: day, values: values}
 	}
 	actual := make(map[string]float64, len(r.counts.values)+1)
-	for indicator, v := range r.counts.values {
-		actual[indicator] = v
-	}
+	maps.Copy(actual, r.counts.values)
 	var judged, effective, counted float64
 	err = r.read.QueryRowContext(ctx, `SELECT count(t.state), count(*) FILTER (WHERE t.state = ?), count(*)
 		FROM divisions d LEFT JOIN township_state t ON t.township = d.code
