@@ -115,7 +115,7 @@ func (c *DemoCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer) erro
 	page.Handle("GET /simulator/", s.Handler())
 	p.group = append(p.group, s.Run)
 	fmt.Fprintf(out, `pilewatch demo: %d simulated piles of %d operators
-  page  http://%s  (anyone may read; to see what payloads held, sign in with the token in %s)
+  page  http://%s  (anyone may read; to see what could not be used, sign in with the token in %s)
   MQTT  %s  (for a pile of your own: pilewatch registry credential issue %s --data %s)
 Ctrl-C stops it; a second start goes on with %s.
 `, note.Piles, len(fleet.Operators), page.Addr(), page.TokenFile(), g.Addr(), fleet.Operators[0].ID, c.Data, c.Data)
