@@ -15,7 +15,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	kongyaml "github.com/alecthomas/kong-yaml"
 )
 
 // CLI is the command line: a flag, an environment variable or a line of the YAML file for each
@@ -55,7 +54,7 @@ func run(args []string) error {
 		kong.Name("pilewatch"),
 		kong.Description("Watches a province's EV charging piles, and which of its townships truly have one that works."),
 		kong.UsageOnError(),
-		kong.Configuration(kongyaml.Loader),
+		kong.Configuration(loadSettings),
 		kong.Vars{"version": version()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.BindTo(os.Stdout, (*io.Writer)(nil)),
