@@ -15,6 +15,7 @@ import (
 
 	"pilewatch/internal/charge"
 	"pilewatch/internal/registry"
+	"pilewatch/internal/wire"
 	"pilewatch/simulator"
 )
 
@@ -36,6 +37,9 @@ const notYet = "not measured by this version"
 // figures are all that the design names, in its order, and those of the demo.
 func benchFigures() []figure {
 	return []figure{
+		{ID: "demo.page_up_s", Goal: "<= 60", Unit: "s", measure: demoPageUp},
+		{ID: "demo.stop_s", Goal: "<= 5", Unit: "s", measure: demoStop},
+		{ID: "demo.pile_to_websocket_ms", Goal: "<= 1000", Unit: "ms", measure: pileToWebSocket},
 		{ID: "demo.readings_per_s", Unit: "readings/s", measure: demoReadings},
 		{ID: "demo.memory_1000_piles_mib", Unit: "MiB", measure: func(b *testing.B) float64 { return memoryOf(b, 1_000) }},
 		{ID: "demo.memory_100000_piles_mib", Unit: "MiB", measure: func(b *testing.B) float64 { return memoryOf(b, 100_000) }},
@@ -163,6 +167,75 @@ func registerSome(b *testing.B, dir string, n int) (*simulator.Fleet, map[charge
 		b.Fatal(err)
 	}
 	return fleet, issueTokens(b, r, d)
+}
+
+// demoProgram starts `pilewatch demo` in a new directory.
+func demoProgram(b *testing.B) *program {
+	b.Helper()
+	p := &program{t: b, dir: b.TempDir(), http: freeAddr(b), mqtt: freeAddr(b)}
+	p.args = []string{"demo", "--data", p.dir, "--http", p.http, "--mqtt", p.mqtt}
+	p.start()
+	b.Cleanup(p.kill)
+	return p
+}
+
+// demoPageUp is from the start of the demo, in a new directory, until everything answers.
+func demoPageUp(b *testing.B) float64 {
+	begun := time.Now()
+	p := demoProgram(b)
+	p.ready(time.Minute)
+	return time.Since(begun).Seconds()
+}
+
+// demoStop is how long a demo whose fleet reports takes from Ctrl-C to its end.
+func demoStop(b *testing.B) float64 {
+	p := demoProgram(b)
+	p.ready(time.Minute)
+	if err := eventually(b.Context(), time.Minute, func() error {
+		if n := p.metric(b, "gateway_log_readings_total"); n < 3000 {
+			return fmt.Errorf("%.0f readings", n)
+		}
+		return nil
+	}); err != nil {
+		b.Fatal(err)
+	}
+	begun := time.Now()
+	p.stop()
+	return time.Since(begun).Seconds()
+}
+
+// pileToWebSocket is the slowest of 50 from a message's PUBLISH to the delta that shows its township
+// as effective, through the real door and a WebSocket, on a platform at rest.
+func pileToWebSocket(b *testing.B) float64 {
+	p, fleet, tokens := serveProgram(b, simulator.MinPiles)
+	w := watchTopic(b, p.http, "coverage:37")
+	seen := make(map[charge.DivisionCode]bool)
+	var slowest time.Duration
+	for i := range fleet.Piles {
+		s := &fleet.Stations[fleet.Piles[i].Station]
+		if s.Kind != charge.Public || !fleet.Counted(s.Township) || seen[s.Township] {
+			continue
+		}
+		seen[s.Township] = true
+		c := connectAs(b, p.mqtt, s.Operator, tokens[s.Operator])
+		sent := time.Now()
+		token := c.Publish(wire.Topic(string(s.Operator), fleet.Piles[i].Equipment, charge.KindStatus), 1, false, status("1", sent, 1))
+		if !token.WaitTimeout(patience) || token.Error() != nil {
+			b.Fatalf("publish: %v", token.Error())
+		}
+		c.Disconnect(0)
+		var delta heard
+		if err := eventually(b.Context(), patience, func() (err error) {
+			delta, err = w.find("delta", effectiveIs(len(seen)))
+			return err
+		}); err != nil {
+			b.Fatal(err)
+		}
+		if slowest = max(slowest, delta.at.Sub(sent)); len(seen) == 50 {
+			break
+		}
+	}
+	return float64(slowest.Milliseconds())
 }
 
 // demoReadings is how many readings a second go from a sender through the door, the log and health

@@ -293,16 +293,17 @@ type heard struct {
 	Data json.RawMessage `json:"data"`
 }
 
-func (f *platform) watch(topic string) *watcher {
-	f.t.Helper()
-	conn, res, err := websocket.DefaultDialer.DialContext(f.t.Context(), "ws://"+f.http+"/ws", nil)
+// watchTopic subscribes until the test ends, and returns when the snapshot is there.
+func watchTopic(t testing.TB, http, topic string) *watcher {
+	t.Helper()
+	conn, res, err := websocket.DefaultDialer.DialContext(t.Context(), "ws://"+http+"/ws", nil)
 	if err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
 	_ = res.Body.Close()
-	f.t.Cleanup(func() { _ = conn.Close() })
+	t.Cleanup(func() { _ = conn.Close() })
 	if err := conn.WriteJSON(map[string]any{"subscribe": []string{topic}}); err != nil {
-		f.t.Fatal(err)
+		t.Fatal(err)
 	}
 	w := &watcher{}
 	go func() {
@@ -317,10 +318,12 @@ func (f *platform) watch(topic string) *watcher {
 			w.mu.Unlock()
 		}
 	}()
-	f.until("a snapshot of "+topic, func() error {
+	if err := eventually(t.Context(), patience, func() error {
 		_, err := w.find("snapshot", func(json.RawMessage) bool { return true })
 		return err
-	})
+	}); err != nil {
+		t.Fatal(err)
+	}
 	return w
 }
 
@@ -376,7 +379,7 @@ func raises(t *testing.T, f *platform, send func()) {
 		return nil
 	})
 	before := f.coverage("37").Effective
-	w := f.watch("coverage:37")
+	w := watchTopic(t, f.http, "coverage:37")
 	send()
 	sent := time.Now()
 	f.until("the API shows one more", func() error {

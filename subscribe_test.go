@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 
@@ -23,12 +22,7 @@ type told struct {
 func subscribe(t *testing.T, f *platform, op charge.OperatorID, filter string) *told {
 	t.Helper()
 	h := &told{heard: make(map[string][]string)}
-	opts := paho.NewClientOptions().AddBroker("tcp://" + f.mqtt).SetClientID("listens").
-		SetUsername(string(op)).SetPassword(f.tokens[op]).SetAutoReconnect(false)
-	c := paho.NewClient(opts)
-	if token := c.Connect(); !token.WaitTimeout(5*time.Second) || token.Error() != nil {
-		t.Fatalf("connect: %v", token.Error())
-	}
+	c := connectAs(t, f.mqtt, op, f.tokens[op])
 	t.Cleanup(func() { c.Disconnect(100) })
 	token := c.Subscribe(filter, 0, func(_ paho.Client, m paho.Message) {
 		var answer struct {
@@ -43,16 +37,27 @@ func subscribe(t *testing.T, f *platform, op charge.OperatorID, filter string) *
 			h.heard[m.Topic()] = append(h.heard[m.Topic()], r.Reason)
 		}
 	})
-	if !token.WaitTimeout(5*time.Second) || token.Error() != nil {
+	if !token.WaitTimeout(patience) || token.Error() != nil {
 		t.Fatalf("subscribe to %s: %v", filter, token.Error())
 	}
 	return h
 }
 
+// connectAs opens an MQTT connection as the operator.
+func connectAs(t testing.TB, addr string, op charge.OperatorID, token string) paho.Client {
+	t.Helper()
+	c := paho.NewClient(paho.NewClientOptions().AddBroker("tcp://" + addr).SetClientID("test").
+		SetUsername(string(op)).SetPassword(token).SetAutoReconnect(false))
+	if token := c.Connect(); !token.WaitTimeout(patience) || token.Error() != nil {
+		t.Fatalf("connect: %v", token.Error())
+	}
+	return c
+}
+
 // until waits for a reason on a topic.
 func (h *told) until(t *testing.T, topic, reason string) {
 	t.Helper()
-	if err := eventually(t.Context(), 3*time.Second, func() error {
+	if err := eventually(t.Context(), patience, func() error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if slices.Contains(h.heard[topic], reason) {
