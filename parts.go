@@ -32,6 +32,7 @@ type HistoryConfig struct {
 	InfluxTokenFile string `help:"File with InfluxDB's token (2.x), or user:password (1.8+)." env:"TOKEN_FILE" placeholder:"FILE" type:"path"`
 	InfluxOrg       string `help:"InfluxDB's organisation (2.x)." env:"ORG"`
 	InfluxBucket    string `help:"InfluxDB's bucket; database/retention policy on 1.8." default:"evcs/raw" env:"BUCKET"`
+	InfluxGzip      bool   `help:"Compress what is written to InfluxDB: for a narrow way there; on a LAN it costs more than it saves." env:"GZIP"`
 }
 
 // history is where the past lies: *series.Embedded or *series.Influx.
@@ -46,7 +47,7 @@ func (c *HistoryConfig) open(ctx context.Context, data string, log *slog.Logger)
 		return series.OpenEmbedded(ctx, filepath.Join(data, "history.db"), log)
 	}
 	return series.NewInflux(series.InfluxConfig{
-		URL: c.InfluxURL, TokenFile: c.InfluxTokenFile, Org: c.InfluxOrg, Bucket: c.InfluxBucket,
+		URL: c.InfluxURL, TokenFile: c.InfluxTokenFile, Org: c.InfluxOrg, Bucket: c.InfluxBucket, Gzip: c.InfluxGzip,
 	}, log)
 }
 

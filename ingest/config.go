@@ -2,11 +2,15 @@ package ingest
 
 import "time"
 
-// Config is ingest's settings. The defaults suit one machine with the embedded history.
+// Config is ingest's settings. The defaults suit one machine; docs/history.md has the measurement
+// behind those of the history.
 type Config struct {
-	FlushEvery time.Duration `help:"Longest that a reading waits before it is written to history." default:"200ms" env:"FLUSH_EVERY"`
-	FlushSize  int           `help:"Readings written to history together." default:"5000" env:"FLUSH_SIZE"`
+	FlushEvery     time.Duration `help:"Longest that a reading waits before it is written to history." default:"200ms" env:"FLUSH_EVERY"`
+	FlushSize      int           `help:"Readings written to history together." default:"5000" env:"FLUSH_SIZE"`
+	HistoryWriters int           `help:"Writes to history that may be under way at once." default:"4" env:"HISTORY_WRITERS"`
 }
 
 // Defaults is the configuration of ingest on one machine.
-func Defaults() *Config { return &Config{FlushEvery: 200 * time.Millisecond, FlushSize: 5000} }
+func Defaults() *Config {
+	return &Config{FlushEvery: 200 * time.Millisecond, FlushSize: 5000, HistoryWriters: 4}
+}

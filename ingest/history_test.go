@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -51,16 +53,11 @@ func (a *answers) Setup(context.Context) error {
 	return nil
 }
 
-// holds notes when batches were held.
-type holds []time.Time
-
-func (h *holds) Hold([]journal.Delivery) error {
-	*h = append(*h, time.Now())
-	return nil
-}
+// noRejects is for tests in which nothing is refused.
+func noRejects(journal.Reject) error { return errors.New("a reject that nobody expected") }
 
 func newTestHistory(store PointWriter, log *slog.Logger) *history {
-	return newHistory(Defaults(), store, log, prometheus.NewRegistry())
+	return newHistory(Defaults(), store, noRejects, log, prometheus.NewRegistry())
 }
 
 // at gives a reading a time of day by the device's clock.
@@ -133,52 +130,75 @@ func count(all []bool) (n int) {
 	return n
 }
 
-func TestWhatIsRememberedOfIdleGrowsWithConnectorsOnly(t *testing.T) {
-	h := newTestHistory(nil, slog.New(slog.DiscardHandler))
-	for hour := range 100 {
-		for gun := range 3 {
-			r := statusOf("1", fmt.Sprint(gun), charge.Idle)
-			r.At = begin.Add(time.Duration(hour) * time.Hour)
-			h.says(&r)
+func TestWhatIsRememberedOfIdleIsBounded(t *testing.T) {
+	key := func(n int) charge.ConnectorKey {
+		return charge.ConnectorKey{Pile: pileNamed(fmt.Sprint(n)), Connector: "1"}
+	}
+	s := newResting(100)
+	for hour := range 20 {
+		for n := range 100 {
+			if !s.rest(key(n), begin.Add(time.Duration(hour)*time.Hour)) {
+				t.Fatalf("idle of connector %d in hour %d: not written", n, hour)
+			}
 		}
 	}
-	if got := len(h.idle); got != 3 {
-		t.Errorf("remembered of 3 connectors: got %d, want 3", got)
+	if got := len(s.hour); got != 100 {
+		t.Errorf("remembered of 100 connectors after 20 hours: got %d, want 100", got)
+	}
+	now := begin.Add(20 * time.Hour)
+	for n := range 1000 {
+		s.rest(key(n), now)
+		if got := len(s.hour); got > 100 {
+			t.Fatalf("remembered after %d connectors: got %d, want 100 at most", n, got)
+		}
+	}
+	if !s.rest(key(1), now) || s.rest(key(1), now) {
+		t.Error("an idle that was forgotten: want it to be written again, once")
 	}
 }
 
-// delivery is a batch of one telemetry a connector.
-func delivery(readings int) []journal.Delivery {
-	var b journal.Batch
+// batchOf is one telemetry of each of so many connectors.
+func batchOf(readings int) (batch []charge.Reading) {
 	for i := range readings {
-		b.Readings = append(b.Readings, powerOf("1", fmt.Sprint(i), 60))
+		batch = append(batch, powerOf("1", fmt.Sprint(i), 60))
 	}
-	return []journal.Delivery{{Batch: b}}
+	return batch
 }
 
 func TestWriteTriesUntilTheStoreTakesOrRefuses(t *testing.T) {
 	away := errors.New("connection refused")
 	type counted struct{ Written, Rejected, Retries, Away float64 }
+	one := &series.RejectedError{Points: []int{1}, Reasons: []string{"no 1741"}, Dropped: 1}
 	tests := []struct {
 		name    string
 		answers []error
 		want    counted
-		lines   []int // of being away, of going on, of refusing
+		lines   []int    // of being away, of going on, of refusing
+		rejects []string // connector, how many, detail
 	}{
-		{"takes all", nil, counted{Written: 3}, []int{0, 0, 0}},
-		{"comes back", []error{away, away, away}, counted{Written: 3, Retries: 3}, []int{1, 1, 0}},
-		{"asks for patience", []error{&series.RetryError{After: time.Minute, Err: away}}, counted{Written: 3, Retries: 1}, []int{1, 1, 0}},
-		{"refuses one", []error{&series.RejectedError{Points: []int{1}, Reasons: []string{"no"}, Dropped: 1}}, counted{Written: 2, Rejected: 1}, []int{0, 0, 1}},
-		{"refuses two and names none", []error{&series.RejectedError{Reasons: []string{"no"}, Dropped: 2}}, counted{Written: 1, Rejected: 2}, []int{0, 0, 1}},
-		{"comes back and refuses one", []error{away, fmt.Errorf("write: %w", &series.RejectedError{Points: []int{1}, Reasons: []string{"no"}, Dropped: 1})}, counted{Written: 2, Rejected: 1, Retries: 1}, []int{1, 1, 1}},
+		{"takes all", nil, counted{Written: 3}, []int{0, 0, 0}, nil},
+		{"comes back", []error{away, away, away}, counted{Written: 3, Retries: 3}, []int{1, 1, 0}, nil},
+		{"asks for patience", []error{&series.RetryError{After: time.Minute, Err: away}}, counted{Written: 3, Retries: 1}, []int{1, 1, 0}, nil},
+		{"refuses one", []error{one}, counted{Written: 2, Rejected: 1}, []int{0, 0, 1}, []string{"1 1 no 1741"}},
+		{"refuses two and names none", []error{&series.RejectedError{Reasons: []string{"no"}, Dropped: 2}}, counted{Written: 1, Rejected: 2}, []int{0, 0, 1}, []string{" 2 no"}},
+		{"refuses three and names two", []error{&series.RejectedError{Points: []int{2, 0}, Reasons: []string{"a", "b", "c"}, Dropped: 3}}, counted{Rejected: 3}, []int{0, 0, 1}, []string{" 1 c", "0 1 b", "2 1 a"}},
+		{"comes back and refuses one", []error{away, fmt.Errorf("write: %w", one)}, counted{Written: 2, Rejected: 1, Retries: 1}, []int{1, 1, 1}, []string{"1 1 no 1741"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store, said := &answers{give: slices.Clone(tt.answers)}, &lines{}
 				h := newTestHistory(store, slog.New(slog.NewTextHandler(said, nil)))
-				if err := h.write(t.Context(), &holds{}, delivery(3)); err != nil {
-					t.Fatal(err)
+				var rejects []string
+				h.reject = func(r journal.Reject) error {
+					rejects = append(rejects, fmt.Sprintf("%s %d %s", r.Conn, r.Count, r.Detail))
+					if r.Reason != "history_refused" || r.Conn != "" && (r.Operator != "OP" || r.Pile != "1" || r.Kind != "telemetry" || !strings.Contains(r.Sample, "power_kw=60")) {
+						t.Errorf("reject: got %+v, want it to say who was refused what", r)
+					}
+					return nil
+				}
+				if !h.write(t.Context(), batchOf(3)) {
+					t.Error("write: got false, want true")
 				}
 				m := h.metrics
 				got := counted{testutil.ToFloat64(m.written), testutil.ToFloat64(m.rejected), testutil.ToFloat64(m.retries), testutil.ToFloat64(m.away)}
@@ -189,19 +209,54 @@ func TestWriteTriesUntilTheStoreTakesOrRefuses(t *testing.T) {
 				if diff := cmp.Diff(tt.lines, told); diff != "" {
 					t.Errorf("log lines (-want +got):\n%s", diff)
 				}
+				slices.Sort(rejects)
+				if diff := cmp.Diff(tt.rejects, rejects); diff != "" {
+					t.Errorf("rejects (-want +got):\n%s", diff)
+				}
 			})
 		})
 	}
 }
 
-func TestWriteBacksOffToTenSecondsAndHoldsItsBatches(t *testing.T) {
+// A store that refuses everything, as after a field has changed its type, floods neither the rejects
+// nor the program's log.
+func TestRejectsOfABatchAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		said := &lines{}
+		h := newTestHistory(nil, slog.New(slog.NewTextHandler(said, nil)))
+		records, counted := 0, 0
+		h.reject = func(r journal.Reject) error {
+			records++
+			counted += r.Count
+			return nil
+		}
+		batch := batchOf(5000)
+		all := &series.RejectedError{Dropped: len(batch)}
+		for i := range batch {
+			all.Points, all.Reasons = append(all.Points, i), append(all.Reasons, fmt.Sprintf("conflict at %d", i))
+		}
+		for range 10 {
+			h.tell(batch, all)
+			time.Sleep(time.Second)
+		}
+		if records > 10*(recordsAtMost+1) || counted != 50_000 {
+			t.Errorf("rejects: got %d records of %d readings, want %d at most, of 50000", records, counted, 10*(recordsAtMost+1))
+		}
+		if n := said.count("refuses readings"); n != 1 {
+			t.Errorf("log lines in 10 s: got %d, want 1", n)
+		}
+		time.Sleep(time.Minute)
+		h.tell(batch, all)
+		if n := said.count("readings=50000 "); n != 1 {
+			t.Errorf("log line after a minute: got %d that count what went before, want 1", n)
+		}
+	})
+}
+
+func TestWriteBacksOffToTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &answers{give: slices.Repeat([]error{errors.New("away")}, 40)}
-		held := &holds{time.Now()}
-		h := newTestHistory(store, slog.New(slog.DiscardHandler))
-		if err := h.write(t.Context(), held, delivery(1)); err != nil {
-			t.Fatal(err)
-		}
+		newTestHistory(store, slog.New(slog.DiscardHandler)).write(t.Context(), batchOf(1))
 		wait := firstRetry
 		for i := 1; i < len(store.asked); i++ {
 			if pause := store.asked[i].Sub(store.asked[i-1]); pause < wait/2 || pause > wait*3/2 {
@@ -209,45 +264,84 @@ func TestWriteBacksOffToTenSecondsAndHoldsItsBatches(t *testing.T) {
 			}
 			wait = min(2*wait, 10*time.Second)
 		}
-		*held = append(*held, time.Now())
-		for i := 1; i < len(*held); i++ {
-			if apart := (*held)[i].Sub((*held)[i-1]); apart > 40*time.Second {
-				t.Errorf("held %s apart, want 40 s at most: the log delivers again after a minute", apart)
-			}
-		}
 	})
 }
 
-func TestWriteWaitsAsLongAsTheStoreAsks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &answers{give: []error{&series.RetryError{After: 90 * time.Second, Err: errors.New("too many requests")}}}
-		held := &holds{}
-		h := newTestHistory(store, slog.New(slog.DiscardHandler))
-		if err := h.write(t.Context(), held, delivery(1)); err != nil {
-			t.Fatal(err)
-		}
-		if got := store.asked[1].Sub(store.asked[0]); got != 90*time.Second {
-			t.Errorf("waited %s, want 90 s", got)
-		}
-		if want := int(90 * time.Second / holdEvery); len(*held) != want {
-			t.Errorf("held %d times in 90 s, want %d", len(*held), want)
-		}
-	})
+// moody is a store that is away until a time.
+type moody struct {
+	until time.Time
+	after time.Duration // it asks for
+
+	mu      sync.Mutex
+	asked   []time.Time
+	written int
+}
+
+func (m *moody) Write(_ context.Context, batch []charge.Reading) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.asked = append(m.asked, time.Now())
+	if time.Now().Before(m.until) {
+		return &series.RetryError{After: m.after, Err: errors.New("away")}
+	}
+	m.written += len(batch)
+	return nil
+}
+
+func TestAllWritersGoOnOnceOneCan(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		away  time.Duration
+		after time.Duration
+		most  time.Duration // from its return until all is written
+	}{
+		{"away for an hour", time.Hour, 0, 5 * time.Second},
+		{"away for a moment", time.Second, 0, time.Second},
+		{"asks for 90 s", time.Second, 90 * time.Second, 90 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const writers = 8 // of which the soonest comes back at once
+				store, said := &moody{until: time.Now().Add(tt.away), after: tt.after}, &lines{}
+				h := newTestHistory(store, slog.New(slog.NewTextHandler(said, nil)))
+				var wg sync.WaitGroup
+				for range writers {
+					wg.Go(func() { h.write(t.Context(), batchOf(10)) })
+				}
+				wg.Wait()
+				if took := time.Since(store.until); store.written != 10*writers || took > tt.most {
+					t.Errorf("written: got %d, %s after the store was back, want %d within %s", store.written, took, 10*writers, tt.most)
+				}
+				if tt.after > 0 {
+					for _, asked := range store.asked[writers:] {
+						if early := asked.Sub(store.asked[0]); early < tt.after {
+							t.Errorf("asked after %s, want the %s that it asked for", early, tt.after)
+						}
+					}
+				}
+				if away, again := said.count("does not take"), said.count("takes readings again"); away != 1 || again != 1 {
+					t.Errorf("log lines: got %d of being away and %d of going on, want one of each", away, again)
+				}
+			})
+		})
+	}
 }
 
 func TestWriteEndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := &answers{give: slices.Repeat([]error{errors.New("away")}, 1000)}
-		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
-		defer cancel()
-		h, begun := newTestHistory(store, slog.New(slog.DiscardHandler)), time.Now()
-		if err := h.write(ctx, &holds{}, delivery(1)); err != nil {
-			t.Errorf("write: got %v, want no error at the end", err)
-		}
-		if got := time.Since(begun); got != 25*time.Second {
-			t.Errorf("ended after %s, want 25 s", got)
-		}
-	})
+	for name, answer := range map[string]error{"away": errors.New("away"), "asks for an hour": &series.RetryError{After: time.Hour, Err: errors.New("away")}} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &answers{give: slices.Repeat([]error{answer}, 1000)}
+			ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
+			defer cancel()
+			h, begun := newTestHistory(store, slog.New(slog.DiscardHandler)), time.Now()
+			if h.write(ctx, batchOf(1)) {
+				t.Errorf("%s: write: got true, want false at the end", name)
+			}
+			if got := time.Since(begun); got != 25*time.Second {
+				t.Errorf("%s: ended after %s, want 25 s", name, got)
+			}
+		})
+	}
 }
 
 func TestSetupIsTriedUntilTheStoreIsThere(t *testing.T) {
@@ -316,13 +410,72 @@ func TestWhatWasNotWrittenStaysUnconfirmed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, confirmed, err := look.Backlog(t.Context())
+	b, err := look.Backlog(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if confirmed >= last {
-		t.Errorf("confirmed up to %d of %d, want the reading not to be", confirmed, last)
+	if b.Confirmed >= last {
+		t.Errorf("confirmed up to %d of %d, want the reading not to be", b.Confirmed, last)
 	}
+}
+
+// stuck takes one batch and then hangs until it is let go.
+type stuck struct {
+	asked atomic.Int64
+	let   chan struct{}
+}
+
+func (s *stuck) Write(ctx context.Context, _ []charge.Reading) error {
+	if s.asked.Add(1) == 1 {
+		return nil
+	}
+	select {
+	case <-s.let:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// The gauges say how much waits and for how long, and go on doing so while nothing moves. As many
+// writes are under way as there are writers, and no more is taken.
+func TestBacklogIsToldWhileTheStoreHangs(t *testing.T) {
+	p := newLogOnly(t, 64<<20)
+	store := &stuck{let: make(chan struct{})}
+	h := newTestHistory(store, slog.New(slog.DiscardHandler))
+	h.size, h.flush = 1, time.Millisecond
+	run(t, func(ctx context.Context) error { return h.run(ctx, p.log) })
+	p.write(t, powerOf("1", "1", 60))
+	until(t, "one is written", func() bool { return store.asked.Load() == 1 })
+	for range 9 {
+		p.write(t, batchOf(3)...)
+	}
+	begun := time.Now()
+	until(t, "all writers are busy", func() bool { return store.asked.Load() == 1+int64(h.writers) })
+	peek, err := p.log.Peek(t.Context(), historyConsumer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.look(t.Context(), peek)
+	if got := testutil.ToFloat64(h.metrics.readings); got != 27 {
+		t.Errorf("backlog: got %v readings, want 27", got)
+	}
+	first := testutil.ToFloat64(h.metrics.behind)
+	until(t, "the backlog has aged", func() bool {
+		h.look(t.Context(), peek)
+		return testutil.ToFloat64(h.metrics.behind) > first
+	})
+	if most := time.Since(begun).Seconds() + patience.Seconds(); first < 0 || first > most {
+		t.Errorf("backlog: got %v s, want what has passed since the oldest was stored", first)
+	}
+	if got := store.asked.Load(); got != 1+int64(h.writers) {
+		t.Errorf("writes under way: got %d, want %d", got-1, h.writers)
+	}
+	close(store.let)
+	until(t, "nothing waits", func() bool {
+		h.look(t.Context(), peek)
+		return testutil.ToFloat64(h.metrics.batches) == 0 && testutil.ToFloat64(h.metrics.behind) == 0
+	})
 }
 
 func TestHistoryConfirmsWhatItHasWritten(t *testing.T) {
@@ -345,8 +498,8 @@ func TestHistoryConfirmsWhatItHasWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "it is confirmed", func() bool {
-		_, confirmed, err := look.Backlog(t.Context())
-		return err == nil && confirmed >= last
+		b, err := look.Backlog(t.Context())
+		return err == nil && b.Confirmed >= last
 	})
 	if err := stop(); err != nil {
 		t.Errorf("run: %v", err)

@@ -555,8 +555,8 @@ func TestTheLogKeepsWhatOneConsumerHasNotTaken(t *testing.T) {
 				}
 			}
 			until(t, "the log knows what is confirmed", func() bool {
-				_, confirmed, err := history.Backlog(t.Context())
-				return err == nil && confirmed >= tt.taken
+				b, err := history.Backlog(t.Context())
+				return err == nil && b.Confirmed >= tt.taken
 			})
 			o := &owner{}
 			o.safe.Store(tt.judged)

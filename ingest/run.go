@@ -37,7 +37,7 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 	if err != nil {
 		return nil, err
 	}
-	in := &Ingest{log: log, registry: reg, store: store, history: newHistory(cfg, store, logger, metrics)}
+	in := &Ingest{log: log, registry: reg, store: store, history: newHistory(cfg, store, log.PublishReject, logger, metrics)}
 	m := newHealthMetrics(metrics)
 	for p := range log.Partitions() {
 		in.owners = append(in.owners, &owner{

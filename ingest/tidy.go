@@ -15,6 +15,7 @@ import (
 
 const (
 	trimEvery  = time.Minute
+	purgeFirst = time.Minute // after the start: a program that is started daily has to purge, too
 	purgeEvery = time.Hour
 )
 
@@ -42,7 +43,7 @@ func newTidier(log *journal.Log, store Store, owners []*owner, logger *slog.Logg
 }
 
 func (t *tidier) run(ctx context.Context) {
-	trim, purge := time.NewTicker(trimEvery), time.NewTicker(purgeEvery)
+	trim, purge := time.NewTicker(trimEvery), time.NewTimer(purgeFirst)
 	defer trim.Stop()
 	defer purge.Stop()
 	for {
@@ -54,6 +55,7 @@ func (t *tidier) run(ctx context.Context) {
 				t.slog.Warn("log is not trimmed, it grows until it can be", "err", err)
 			}
 		case now := <-purge.C:
+			purge.Reset(purgeEvery)
 			if t.purger == nil {
 				continue
 			}
@@ -70,7 +72,7 @@ func (t *tidier) trim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, taken, err := history.Backlog(ctx)
+	backlog, err := history.Backlog(ctx)
 	if err != nil {
 		return err
 	}
@@ -83,5 +85,5 @@ func (t *tidier) trim(ctx context.Context) error {
 		return err
 	}
 	t.bytes.Set(float64(bytes))
-	return t.log.Trim(ctx, min(taken, judged)+1)
+	return t.log.Trim(ctx, min(backlog.Confirmed, judged)+1)
 }

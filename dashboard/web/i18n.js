@@ -313,6 +313,7 @@ const words = {
   rej_unknown_connector: ['未知的枪', 'unknown connector'],
   rej_not_yours: ['非本运营商', 'not yours'],
   rej_bad_time: ['时间错误', 'bad time'],
+  rej_history_refused: ['历史库拒收', 'refused by the history'],
   rej_out_of_range: ['超出范围', 'out of range'],
   rej_too_large: ['过大', 'too large'],
   rej_bad_status: ['状态错误', 'bad status'],

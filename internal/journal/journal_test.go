@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/sync/semaphore"
@@ -579,24 +580,33 @@ func TestDurableGivesAgainWhatWasNotConfirmed(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "the confirmation has arrived", func() bool {
-		batches, _, err := first.Backlog(within(t))
+		b, err := first.Backlog(within(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return batches == 1
+		return b.Batches == 1 && b.Readings == 1 && !b.Oldest.IsZero()
 	})
 	first.Stop()
+	begun := time.Now()
+	second := take(t, l, "history", 1)
+	if took := time.Since(begun); took > confirmWithin/2 {
+		t.Errorf("delivered again after %s, want at once: it was handed back", took)
+	}
+	if diff := cmp.Diff([]uint64{3}, seqsOf(second.got)); diff != "" {
+		t.Errorf("handed back (-want +got):\n%s", diff)
+	}
+	second.Stop()
 	w.end()
 	closeLog(t, l)
 
 	l = openLog(t, cfg)
 	startWriter(t, l).store(t, 2, 4)
-	d := &taken{Durable: openDurable(t, l, "history")}
-	soon := durableConfig("history")
-	soon.AckWait = 100 * time.Millisecond // the log's patience, that the test need not wait a minute
-	if _, err := l.js.UpdateConsumer(within(t), readingsStream, soon); err != nil {
+	reopened, err := l.durable(within(t), "history", 100*time.Millisecond) // what was handed back, a log that ended forgets
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(reopened.Stop)
+	d := &taken{Durable: reopened}
 	d.until(t, 2)
 	got := map[uint64]bool{}
 	for _, seq := range seqsOf(d.got) {
@@ -610,11 +620,11 @@ func TestDurableGivesAgainWhatWasNotConfirmed(t *testing.T) {
 	}
 	_, last, _ := span(t, l)
 	until(t, "all is confirmed", func() bool {
-		batches, floor, err := d.Backlog(within(t))
+		b, err := d.Backlog(within(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return batches == 0 && floor == last
+		return b == Backlog{Confirmed: last}
 	})
 }
 
@@ -674,8 +684,8 @@ func TestDurablesDoNotTakeFromEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if batches, _, err := peek.Backlog(within(t)); err != nil || batches == 0 {
-		t.Errorf("Backlog of what is not confirmed: got %d, %v, want some", batches, err)
+	if b, err := peek.Backlog(within(t)); err != nil || b.Batches == 0 {
+		t.Errorf("Backlog of what is not confirmed: got %+v, %v, want some", b, err)
 	}
 }
 
@@ -704,8 +714,84 @@ func TestUnreadableRecordIsNamed(t *testing.T) {
 	if got, err := d.Next(within(t), time.Second, 1); err == nil || err.Error() != want {
 		t.Errorf("Next: got %d batches, %v, want %q", len(got), err, want)
 	}
-	if batches, _, err := d.Backlog(within(t)); err != nil || batches != 1 {
-		t.Errorf("Backlog: got %d, %v, want the unreadable one still there", batches, err)
+	if b, err := d.Backlog(within(t)); err != nil || b.Batches != 1 {
+		t.Errorf("Backlog: got %+v, %v, want the unreadable one still there", b, err)
+	}
+}
+
+// What nobody can read does not stand in the way of what lies behind it.
+func TestATornRecordIsSkipped(t *testing.T) {
+	l := openLog(t, Embedded(t.TempDir()))
+	for _, torn := range [][]byte{nil, {0, 0, 0}, {recordVersion, 2, 3, 4}, []byte(`{"status":1}`)} {
+		if _, err := l.js.Publish(within(t), readingsSubject(0), torn); err != nil {
+			t.Fatal(err)
+		}
+	}
+	startWriter(t, l).store(t, 0, 7)
+	ctx, done := context.WithCancel(within(t))
+	var followed []uint64
+	err := l.FollowPartition(ctx, 0, 0, func(b Batch, _ uint64) error {
+		if len(b.Readings) > 0 {
+			followed = append(followed, b.Readings[0].Seq)
+			done()
+		}
+		return nil
+	})
+	if diff := cmp.Diff([]uint64{7}, followed); err != nil || diff != "" {
+		t.Errorf("FollowPartition: %v (-want +got):\n%s", err, diff)
+	}
+	d := take(t, l, "history", 1)
+	var torn []uint64
+	for _, v := range d.got {
+		if v.Err != nil {
+			torn = append(torn, v.Seq)
+		}
+	}
+	if diff := cmp.Diff(upTo(4), torn); diff != "" {
+		t.Errorf("told as unreadable (-want +got):\n%s", diff)
+	}
+	if err := d.Confirm(d.got); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "nothing is left", func() bool {
+		b, err := d.Backlog(within(t))
+		return err == nil && b.Batches == 0
+	})
+}
+
+// A write may take longer than the log is patient: what is under way is not delivered again.
+func TestWhatIsUnderWayIsHeld(t *testing.T) {
+	l := openLog(t, Embedded(t.TempDir()))
+	held := make(chan *nats.Msg, 1000)
+	sub, err := l.conn.ChanSubscribe("$JS.ACK."+readingsStream+".history.>", held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	startWriter(t, l).store(t, 0, 1, 2, 3)
+	d, err := l.durable(within(t), "history", 300*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Stop)
+	(&taken{Durable: d}).until(t, 3)
+	before := len(d.pending)
+	for words := 0; words < 3*holdsWithin*before; { // three times the log's patience
+		select {
+		case m := <-held:
+			if string(m.Data) == "+WPI" {
+				words++
+			}
+		case <-within(t).Done():
+			t.Fatalf("not held: %d words of work in progress", words)
+		}
+	}
+	info, err := d.consumer.Info(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.NumRedelivered != 0 || info.NumAckPending < before {
+		t.Errorf("under way: got %d, and %d delivered again, want %d and none", info.NumAckPending, info.NumRedelivered, before)
 	}
 }
 

@@ -1,9 +1,11 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,8 +23,12 @@ func (l *Log) FollowPartition(ctx context.Context, partition int, from uint64, f
 	}
 	return l.follow(ctx, readingsStream, cfg, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
 		b, err := decodeBatch(m.Data())
-		if err != nil {
+		if newer := newerRecord(0); errors.As(err, &newer) {
 			return fmt.Errorf("read message %d of the log: %w", meta.Sequence.Stream, err)
+		}
+		if err != nil { // whoever waits for it to be mended would wait for ever, and all behind it too
+			l.log.Error("skip a message of the log that nobody can read", "offset", meta.Sequence.Stream, "err", err)
+			return nil
 		}
 		b.Seq = meta.Sequence.Stream
 		return fn(b, meta.NumPending)
@@ -57,29 +63,47 @@ func (l *Log) follow(ctx context.Context, stream string, cfg jetstream.OrderedCo
 	}
 }
 
-// A Delivery is a batch that a durable consumer has to confirm.
+// A Delivery is a batch that a durable consumer has to confirm. Where Err is set, nobody can read the
+// record: it has no readings, and all that can be done is to confirm it.
 type Delivery struct {
 	Batch
-	msg jetstream.Msg
+	Err error
 }
 
 // A Durable is a named consumer of READINGS that remembers, in the log, what it has confirmed.
-// Several processes may share one.
+// Several processes may share one. What it has been given it holds until it is confirmed, however
+// long that takes: the log delivers again only what a process left behind. Its methods are safe for
+// concurrent use.
 type Durable struct {
+	log      *Log
 	consumer jetstream.Consumer
-	messages jetstream.MessagesContext // nil for one that only looks
 	name     string
+
+	messages jetstream.MessagesContext // nil for one that only looks, as what follows
+	given    chan uint64               // sequences, in the order of their delivery
+	stopped  chan struct{}             // closed by Stop
+	stopping sync.Once
+	ended    sync.WaitGroup
+	failed   error // why nothing more is given; read after given is closed
+
+	mu      sync.Mutex
+	pending map[uint64]jetstream.Msg // delivered and not confirmed
 }
 
 const (
 	confirmWithin = 15 * time.Second
+	holdsWithin   = 3    // times in which what is under way is held before the log would deliver it again
 	mostUnderWay  = 1024 // batches delivered and not yet confirmed
 )
 
 // Durable opens the consumer of that name over all partitions, at the log's first message when it
-// is new.
+// is new. It takes what Next will give as soon as the log has it, within mostUnderWay.
 func (l *Log) Durable(ctx context.Context, name string) (*Durable, error) {
-	d, err := l.Peek(ctx, name)
+	return l.durable(ctx, name, confirmWithin)
+}
+
+func (l *Log) durable(ctx context.Context, name string, patience time.Duration) (*Durable, error) {
+	d, err := l.peek(ctx, name, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -87,93 +111,211 @@ func (l *Log) Durable(ctx context.Context, name string) (*Durable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open consumer %s of the log: %w", name, err)
 	}
+	d.given, d.stopped, d.pending = make(chan uint64, 2*mostUnderWay), make(chan struct{}), make(map[uint64]jetstream.Msg)
+	d.ended.Add(2)
+	go d.receive()
+	go d.hold(patience / holdsWithin)
 	return d, nil
+}
+
+// receive takes what the log delivers. What is delivered again while it is being worked on is not
+// given a second time.
+func (d *Durable) receive() {
+	defer d.ended.Done()
+	defer close(d.given)
+	for {
+		m, err := d.messages.Next()
+		if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
+			return
+		}
+		if err != nil {
+			d.failed = err
+			return
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			d.failed = err
+			return
+		}
+		seq := meta.Sequence.Stream
+		d.mu.Lock()
+		_, again := d.pending[seq]
+		d.pending[seq] = m
+		d.mu.Unlock()
+		if !again {
+			d.given <- seq // has room for all that may be under way
+		}
+	}
+}
+
+// hold tells the log that what was delivered is still being worked on.
+func (d *Durable) hold(every time.Duration) {
+	defer d.ended.Done()
+	ticks := time.NewTicker(every)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-d.stopped:
+			return
+		case <-ticks.C:
+			d.mu.Lock()
+			for _, m := range d.pending {
+				_ = m.InProgress() // a connection that is down delivers again
+			}
+			d.mu.Unlock()
+		}
+	}
 }
 
 // Peek opens an existing consumer without taking anything from it, for Backlog.
 func (l *Log) Peek(ctx context.Context, name string) (*Durable, error) {
-	consumer, err := l.js.CreateOrUpdateConsumer(ctx, readingsStream, durableConfig(name))
+	return l.peek(ctx, name, confirmWithin)
+}
+
+func (l *Log) peek(ctx context.Context, name string, patience time.Duration) (*Durable, error) {
+	consumer, err := l.js.CreateOrUpdateConsumer(ctx, readingsStream, jetstream.ConsumerConfig{
+		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckWait: patience, MaxAckPending: mostUnderWay,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open consumer %s of the log: %w", name, err)
 	}
-	return &Durable{consumer: consumer, name: name}, nil
-}
-
-func durableConfig(name string) jetstream.ConsumerConfig {
-	return jetstream.ConsumerConfig{
-		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
-		AckWait: confirmWithin, MaxAckPending: mostUnderWay,
-	}
+	return &Durable{log: l, consumer: consumer, name: name}, nil
 }
 
 // Next waits for a batch, then gathers more for at most wait or until there are readings in hand.
-// After ctx has ended it gives nothing and no error. A record that cannot be decoded comes
-// back as an error that names it; it stays unconfirmed.
+// After ctx has ended it gives nothing and no error. A record that nobody can read comes as a
+// Delivery with Err; one of a later version of this program is an error, and stays in the log.
 func (d *Durable) Next(ctx context.Context, wait time.Duration, readings int) ([]Delivery, error) {
 	var got []Delivery
-	n := 0
-	gather := ctx
-	for n < readings {
-		m, err := d.messages.Next(jetstream.NextContext(gather))
-		if err != nil {
-			if len(got) > 0 || ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
-				return got, nil
+	var waited <-chan time.Time
+	for n := 0; n < readings; {
+		select {
+		case <-ctx.Done():
+			return got, nil
+		case <-waited:
+			return got, nil
+		case seq, ok := <-d.given:
+			if !ok {
+				return got, fmt.Errorf("read the log as %s: %w", d.name, cmp.Or(d.failed, errStopped))
 			}
-			return nil, fmt.Errorf("read the log as %s: %w", d.name, err)
-		}
-		meta, err := m.Metadata()
-		if err != nil {
-			return got, fmt.Errorf("read the log as %s: %w", d.name, err)
-		}
-		b, err := decodeBatch(m.Data())
-		if err != nil {
-			return got, fmt.Errorf("read message %d of the log: %w", meta.Sequence.Stream, err)
-		}
-		b.Seq = meta.Sequence.Stream
-		got = append(got, Delivery{Batch: b, msg: m})
-		n += len(b.Readings)
-		if len(got) == 1 {
-			var cancel context.CancelFunc
-			gather, cancel = context.WithTimeout(ctx, wait)
-			defer cancel()
+			v, err := d.delivery(seq)
+			if err != nil {
+				return got, err
+			}
+			if got = append(got, v); len(got) == 1 {
+				timer := time.NewTimer(wait)
+				defer timer.Stop()
+				waited = timer.C
+			}
+			n += len(v.Readings)
 		}
 	}
 	return got, nil
 }
 
+func (d *Durable) delivery(seq uint64) (Delivery, error) {
+	d.mu.Lock()
+	m := d.pending[seq]
+	d.mu.Unlock()
+	b, err := decodeBatch(m.Data())
+	if newer := newerRecord(0); errors.As(err, &newer) {
+		return Delivery{}, fmt.Errorf("read message %d of the log: %w", seq, err)
+	}
+	b.Seq = seq
+	return Delivery{Batch: b, Err: err}, nil
+}
+
 // Confirm tells the log that the batches are safe where they were written.
 func (d *Durable) Confirm(deliveries []Delivery) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, v := range deliveries {
-		if err := v.msg.Ack(); err != nil {
+		m, ok := d.pending[v.Seq]
+		if !ok {
+			continue
+		}
+		if err := m.Ack(); err != nil {
 			return fmt.Errorf("confirm message %d of the log as %s: %w", v.Seq, d.name, err)
 		}
+		delete(d.pending, v.Seq)
 	}
 	return nil
 }
 
-// Hold tells the log that the batches are still being worked on, so that it does not deliver
-// them again; call it every 5 s.
-func (d *Durable) Hold(deliveries []Delivery) error {
-	for _, v := range deliveries {
-		if err := v.msg.InProgress(); err != nil {
-			return fmt.Errorf("hold message %d of the log as %s: %w", v.Seq, d.name, err)
-		}
-	}
-	return nil
+// A Backlog is what a consumer has not confirmed.
+type Backlog struct {
+	Batches   uint64
+	Readings  uint64    // exact for a few batches, beyond that by a sample of them
+	Oldest    time.Time // log time of the first of them; zero where there is none
+	Confirmed uint64    // the sequence up to which everything is
 }
 
-// Backlog tells how many batches the consumer has not confirmed, and up to which sequence
-// everything is.
-func (d *Durable) Backlog(ctx context.Context) (batches uint64, confirmed uint64, err error) {
+// backlogSample is how many batches are looked at to know how many readings wait.
+const backlogSample = 16
+
+// Backlog tells what the consumer has not confirmed.
+func (d *Durable) Backlog(ctx context.Context) (Backlog, error) {
 	info, err := d.consumer.Info(ctx)
 	if err != nil {
-		return 0, 0, fmt.Errorf("ask for the backlog of %s: %w", d.name, err)
+		return Backlog{}, fmt.Errorf("ask for the backlog of %s: %w", d.name, err)
 	}
-	return info.NumPending + uint64(info.NumAckPending), info.AckFloor.Stream, nil //nolint:gosec // never negative
+	b := Backlog{Batches: info.NumPending + uint64(info.NumAckPending), Confirmed: info.AckFloor.Stream} //nolint:gosec // never negative
+	if b.Batches == 0 {
+		return b, nil
+	}
+	stream, err := d.log.js.Stream(ctx, readingsStream)
+	if err != nil {
+		return b, fmt.Errorf("look at the backlog of %s: %w", d.name, err)
+	}
+	state := stream.CachedInfo().State
+	from := max(b.Confirmed+1, state.FirstSeq)
+	step := max(1, (state.LastSeq+1-min(from, state.LastSeq))/backlogSample)
+	var seen, readings uint64
+	for seq := from; seq <= state.LastSeq && seen < 2*backlogSample; seq += step {
+		m, err := stream.GetMsg(ctx, seq)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		if err != nil {
+			return b, fmt.Errorf("look at the backlog of %s: %w", d.name, err)
+		}
+		seen++
+		if b.Oldest.IsZero() {
+			b.Oldest = m.Time
+		}
+		if batch, err := decodeBatch(m.Data); err == nil {
+			readings += uint64(len(batch.Readings))
+		}
+	}
+	if seen > 0 {
+		b.Readings = uint64(float64(readings)/float64(seen)*float64(b.Batches) + 0.5)
+	}
+	return b, nil
 }
 
-// Stop ends the delivery.
-func (d *Durable) Stop() { d.messages.Stop() }
+// Stop ends the delivery and hands what is not confirmed back to the log, which gives it to the
+// next at once.
+func (d *Durable) Stop() {
+	d.stopping.Do(func() {
+		close(d.stopped)
+		d.messages.Drain()
+		hurry := time.AfterFunc(stopWithin, d.messages.Stop) // where the log is away
+		d.ended.Wait()
+		hurry.Stop()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, m := range d.pending {
+			_ = m.Nak() // where it does not arrive, the log waits confirmWithin
+		}
+		clear(d.pending)
+		_ = d.log.conn.FlushTimeout(stopWithin)
+	})
+}
+
+const stopWithin = 2 * time.Second
+
+var errStopped = errors.New("stopped")
 
 // Span tells the first and the last sequence of READINGS and its size in bytes.
 func (l *Log) Span(ctx context.Context) (first, last, bytes uint64, err error) {

@@ -14,6 +14,10 @@ import (
 // to its own; a newer one is refused by name rather than misread.
 const recordVersion = 1
 
+// laterVersions is the last first byte that is believed to be a later version's. What begins with
+// another one, such as a 0 or a "{", is nobody's record.
+const laterVersions = 31
+
 // A Batch is one message of READINGS. One without readings is a tick: it only tells the time.
 type Batch struct {
 	Seq      uint64    // of the stream
@@ -22,6 +26,15 @@ type Batch struct {
 }
 
 var errTorn = errors.New("record ends too early")
+
+// A newerRecord was written by a later version of this program: it is whole, and skipping it would
+// lose what that version can read.
+type newerRecord byte
+
+// Error implements error.
+func (v newerRecord) Error() string {
+	return fmt.Sprintf("record of version %d: this program reads version %d; upgrade it", byte(v), recordVersion)
+}
 
 // appendHeader starts a record: version, then the time in Unix milliseconds.
 func appendHeader(dst []byte, at time.Time) []byte {
@@ -119,7 +132,10 @@ func decodeBatch(data []byte) (Batch, error) {
 		return Batch{}, errTorn
 	}
 	if data[0] != recordVersion {
-		return Batch{}, fmt.Errorf("record of version %d: this program reads version %d; upgrade it", data[0], recordVersion)
+		if data[0] > recordVersion && data[0] <= laterVersions {
+			return Batch{}, newerRecord(data[0])
+		}
+		return Batch{}, fmt.Errorf("record of version %d, which nobody writes", data[0])
 	}
 	d := decoder{data: data[1:], ids: make(map[string]string, 8)}
 	b := Batch{At: d.time(0)}

@@ -1,6 +1,7 @@
 package series
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -163,6 +164,7 @@ func TestWriteAnswers(t *testing.T) {
 	}
 	const conflict = `{"code":"unprocessable entity","message":"failure writing points to database: partial write: field type conflict: input field \"power_kw\" on measurement \"connector\" is type float, already exists as type integer dropped=2"}`
 	const bad = `{"code":"invalid","message":"unable to parse 'x': bad timestamp"}`
+	const unread = `{"code":"invalid","message":"partial write: unable to parse 'a b': bad\nand 'c d': bad dropped=0"}`
 	tests := []struct {
 		name     string
 		answers  []answer
@@ -178,8 +180,10 @@ func TestWriteAnswers(t *testing.T) {
 		{"an error of its own", []answer{post(500, `{"code":"internal error","message":"disk full"}`)}, nil, nil, "disk full"},
 		{"a proxy without its server", []answer{post(502, "<html>bad gateway</html>")}, nil, nil, "502"},
 		{"not allowed", []answer{post(403, `{"code":"forbidden","message":"insufficient permissions"}`)}, nil, nil, "insufficient permissions"},
-		{"part of it, and the rest is stored", []answer{post(422, conflict)},
-			&RejectedError{Reasons: []string{"partial write"}, Dropped: 2}, nil, ""},
+		{"part of it, found by halves, though the rest is stored", []answer{post(422, conflict), post(422, conflict), post(204, "")},
+			&RejectedError{Points: []int{0, 1}, Reasons: []string{"partial write", "partial write"}, Dropped: 2}, nil, ""},
+		{"lines that could not be read, of which 1.8 counts none", []answer{post(400, unread), post(204, ""), post(400, unread), post(400, unread), post(204, "")},
+			&RejectedError{Points: []int{2}, Reasons: []string{"unable to parse"}, Dropped: 1}, nil, ""},
 		{"one bad line is found by halves", []answer{post(400, bad), post(204, ""), post(400, bad), post(400, bad), post(204, "")},
 			&RejectedError{Points: []int{2}, Reasons: []string{"bad timestamp"}, Dropped: 1}, nil, ""},
 		{"too large is sent in halves", []answer{post(413, ""), post(204, ""), post(204, "")}, nil, nil, ""},
@@ -197,7 +201,7 @@ func TestWriteAnswers(t *testing.T) {
 					t.Fatalf("Write: got %v, want %+v", err, tt.rejected)
 				}
 				if diff := cmp.Diff(tt.rejected.Points, rejected.Points); diff != "" || rejected.Dropped != tt.rejected.Dropped ||
-					len(rejected.Reasons) != 1 || !strings.Contains(rejected.Reasons[0], tt.rejected.Reasons[0]) {
+					len(rejected.Reasons) != len(tt.rejected.Reasons) || !strings.Contains(rejected.Reasons[0], tt.rejected.Reasons[0]) {
 					t.Errorf("Write: got %+v, want %+v", rejected, tt.rejected)
 				}
 			case tt.retry != nil:
@@ -287,8 +291,8 @@ func influxStoresTheRestOfABatch(t *testing.T, base string) {
 		batch  []charge.Reading
 		points []int
 	}{
-		{"a field of another type", append([]charge.Reading{conflict}, good...), nil},
-		{"older than all that is kept", append([]charge.Reading{forgotten}, good...), nil},
+		{"a field of another type", append([]charge.Reading{conflict}, good...), []int{0}},
+		{"older than all that is kept", append([]charge.Reading{forgotten}, good...), []int{0}},
 		{"one alone", []charge.Reading{conflict}, []int{0}},
 	} {
 		err := x.Write(t.Context(), tt.batch)
@@ -355,7 +359,10 @@ func influxSetupMakesDatabaseAndRetention(t *testing.T, base string) {
 			}
 		}
 	}
-	// A database that nobody has made is made by the first write.
+	// A database that nobody has made is made by the first question, or the first write.
+	if rows, err := open("asked/raw").History(t.Context(), Query{Pile: reading("P1", 0, 1, 1).Pile, From: today, To: today.Add(time.Hour)}); err != nil || len(rows) != 0 {
+		t.Errorf("History without a database: got %d rows, %v, want none and no error", len(rows), err)
+	}
 	x := open("later/raw")
 	if err := x.Write(t.Context(), []charge.Reading{reading("P1", 0, 1, 1)}); err != nil {
 		t.Errorf("Write without a database: %v", err)
@@ -389,5 +396,39 @@ func TestSettingsThatNameNoInflux(t *testing.T) {
 		if x, err := NewInflux(cfg, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("NewInflux(%+v): got %v, want an error", cfg, x)
 		}
+	}
+}
+
+// Compressed or not, InfluxDB is told the same.
+func TestGzipIsASetting(t *testing.T) {
+	batch := []charge.Reading{reading("P1", 0, 1, 60.5), reading("P2", 0, 1, 7)}
+	var told []string
+	for _, packed := range []bool{false, true} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var body io.Reader = r.Body
+			if got := r.Header.Get("Content-Encoding") == "gzip"; got != packed {
+				t.Errorf("Content-Encoding %q, want gzip %v", r.Header.Get("Content-Encoding"), packed)
+			} else if packed {
+				var err error
+				if body, err = gzip.NewReader(r.Body); err != nil {
+					t.Error(err)
+				}
+			}
+			text, _ := io.ReadAll(body)
+			told = append(told, string(text))
+			w.WriteHeader(http.StatusNoContent)
+		}))
+		x, err := NewInflux(InfluxConfig{URL: server.URL, Bucket: "b", Gzip: packed}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := x.Write(t.Context(), batch); err != nil {
+			t.Error(err)
+		}
+		_ = x.Close()
+		server.Close()
+	}
+	if told[0] != told[1] || told[0] != Line(&batch[0])+"\n"+Line(&batch[1])+"\n" {
+		t.Errorf("told: got %q and %q compressed, want the two lines", told[0], told[1])
 	}
 }

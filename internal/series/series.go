@@ -104,7 +104,7 @@ var numbers = [...]struct {
 // batch is stored: sending it again helps nobody.
 type RejectedError struct {
 	Points  []int    // indexes in the batch, as far as they are known
-	Reasons []string // one for each of Points, in the store's own words; or one for all when Points is empty
+	Reasons []string // one for each of Points, in the store's own words, and then those of what is not known
 	Dropped int      // readings that are not stored; more than len(Points) when the store only counts
 }
 
