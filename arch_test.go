@@ -18,6 +18,7 @@ var mayImport = map[string][]string{
 	"ingest":            {"internal/charge", "internal/journal", "internal/series", "internal/registry"},
 	"ingest/health":     {"internal/charge"},
 	"ingest/coverage":   {"internal/charge"},
+	"ingest/load":       {"internal/charge"},
 	"dashboard":         {"internal/charge", "internal/journal", "internal/series", "internal/registry"},
 	"dashboard/web":     {},
 	"simulator":         {"internal/charge", "internal/wire", "internal/journal", "internal/registry", "internal/series"},

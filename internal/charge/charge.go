@@ -3,6 +3,7 @@
 package charge
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -47,6 +48,11 @@ type ConnectorKey struct {
 
 // String gives "{operator}:{pile}/{connector}".
 func (k ConnectorKey) String() string { return k.Pile.String() + "/" + string(k.Connector) }
+
+// Compare orders keys by operator, pile and connector.
+func (k ConnectorKey) Compare(o ConnectorKey) int {
+	return cmp.Or(cmp.Compare(k.Pile.Operator, o.Pile.Operator), cmp.Compare(k.Pile.Equipment, o.Pile.Equipment), cmp.Compare(k.Connector, o.Connector))
+}
 
 // maxIDBytes bounds every id; T/CEC 102 allows 9 to 26 characters, operators in the field use up to 40.
 const maxIDBytes = 64

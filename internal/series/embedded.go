@@ -52,7 +52,7 @@ PRAGMA user_version = 1;
 `
 
 const (
-	schemaVersion  = 1
+	schemaVersion  = 2
 	columns        = 14
 	rowsAtOnce     = 128     // a statement; more gains nothing (BenchmarkEmbeddedWrite)
 	knownAtMost    = 1 << 18 // connectors whose id is kept in memory, some 40 MiB when full
@@ -113,8 +113,8 @@ func (e *Embedded) prepare(ctx context.Context) error {
 	if version > schemaVersion {
 		return fmt.Errorf("file has format %d, this program knows up to %d", version, schemaVersion)
 	}
-	if version < schemaVersion {
-		if _, err := e.write.ExecContext(ctx, schema); err != nil {
+	for _, s := range []string{schema, schema2}[version:] {
+		if _, err := e.write.ExecContext(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -317,6 +317,9 @@ func (e *Embedded) Purge(ctx context.Context, before time.Time) (int64, error) {
 		if n == 0 {
 			break
 		}
+	}
+	if err := e.purgeLong(ctx, before); err != nil {
+		return total, fmt.Errorf("purge windows before %s: %w", before.Format(time.RFC3339), err)
 	}
 	for {
 		more, err := e.vacuumStep(ctx)

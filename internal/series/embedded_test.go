@@ -116,14 +116,14 @@ func TestFileOfANewerFormatIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec("PRAGMA user_version = 2; CREATE TABLE later (x)"); err != nil {
+	if _, err := db.Exec("PRAGMA user_version = 3; CREATE TABLE later (x)"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	e, err := OpenEmbedded(t.Context(), path, slog.New(slog.DiscardHandler))
-	if err == nil || !strings.Contains(err.Error(), "file has format 2, this program knows up to 1") || !strings.Contains(err.Error(), path) {
+	if err == nil || !strings.Contains(err.Error(), "file has format 3, this program knows up to 2") || !strings.Contains(err.Error(), path) {
 		t.Errorf("OpenEmbedded: got %v, %v, want it to name the file and both formats", e, err)
 	}
 	if db, err = sql.Open("sqlite", path); err != nil {

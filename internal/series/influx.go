@@ -2,6 +2,7 @@ package series
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,6 +56,7 @@ type Influx struct {
 	http   *http.Client
 	client influxdb2.Client
 	writer api.WriteAPIBlocking
+	long   api.WriteAPIBlocking // to longBucket
 	reader api.QueryAPI
 	buffer sync.Pool // of *lineprotocol.Encoder
 }
@@ -81,6 +83,7 @@ func NewInflux(cfg InfluxConfig, log *slog.Logger) (*Influx, error) {
 	return &Influx{
 		cfg: cfg, log: log, token: token, http: httpClient, client: client,
 		writer: client.WriteAPIBlocking(cfg.Org, cfg.Bucket), reader: client.QueryAPI(cfg.Org),
+		long: client.WriteAPIBlocking(cfg.Org, longBucket(cfg.Bucket)),
 		buffer: sync.Pool{New: func() any {
 			e := new(lineprotocol.Encoder)
 			e.SetPrecision(lineprotocol.Millisecond)
@@ -147,7 +150,7 @@ func (x *Influx) writeSome(ctx context.Context, batch []charge.Reading, order []
 	if err != nil {
 		return err
 	}
-	err = x.post(ctx, lines)
+	err = x.post(ctx, x.writer, lines)
 	if err == nil {
 		return nil
 	}
@@ -200,16 +203,16 @@ func partial(message string) (dropped int, ok bool) {
 }
 
 // post sends lines; after a 401 with the token read again, after a 404 with the bucket made.
-func (x *Influx) post(ctx context.Context, lines string) error {
+func (x *Influx) post(ctx context.Context, w api.WriteAPIBlocking, lines string) error {
 	ctx, cancel := context.WithTimeout(ctx, influxWriteTimeout)
 	defer cancel()
-	err := x.writer.WriteRecord(ctx, lines)
+	err := w.WriteRecord(ctx, lines)
 	mended, mendErr := x.mend(ctx, err)
 	if mendErr != nil {
 		return errors.Join(err, mendErr)
 	}
 	if mended {
-		return x.writer.WriteRecord(ctx, lines)
+		return w.WriteRecord(ctx, lines)
 	}
 	return err
 }
@@ -348,32 +351,84 @@ func (x *Influx) url(path string, query url.Values) string {
 	return u
 }
 
-// Setup makes the bucket (1.8: database and retention policy) where it is missing, keeping for
-// Keep. One that is there is left as it is.
+// Setup makes the buckets (1.8: database and retention policies) where they are missing: the one of
+// readings, kept for Keep, and the long one. One that is there is left as it is.
 func (x *Influx) Setup(ctx context.Context) error {
-	v, err := x.version(ctx)
-	if err != nil {
-		return err
-	}
-	var answer *influxhttp.Error
-	switch major, _, _ := strings.Cut(strings.TrimPrefix(v, "v"), "."); major {
-	case "1":
-		err = x.setup1(ctx)
-	case "2":
-		err = x.setup2(ctx)
-	default: // one built from its source does not know its version; 1.8 has no such paths
-		if err = x.setup2(ctx); errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
-			err = x.setup1(ctx)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("set up InfluxDB bucket %s: %w", x.cfg.Bucket, err)
-	}
-	return nil
+	_, err := x.eachBucket(ctx, true)
+	return err
 }
 
-func (x *Influx) setup1(ctx context.Context) error {
-	db, rp, _ := strings.Cut(x.cfg.Bucket, "/")
+// A Bucket is where InfluxDB keeps something, and for how long.
+type Bucket struct {
+	Name string
+	Want time.Duration
+	Keep time.Duration // 0: for ever
+	Made bool          // false: it is not there
+}
+
+// Buckets looks at the buckets without making any.
+func (x *Influx) Buckets(ctx context.Context) ([]Bucket, error) { return x.eachBucket(ctx, false) }
+
+func (x *Influx) eachBucket(ctx context.Context, make bool) ([]Bucket, error) {
+	v, err := x.version(ctx)
+	if err != nil {
+		return nil, err
+	}
+	buckets := []Bucket{{Name: x.cfg.Bucket, Want: Keep}, {Name: longBucket(x.cfg.Bucket), Want: LongKeep}}
+	for i := range buckets {
+		b := &buckets[i]
+		var answer *influxhttp.Error
+		switch major, _, _ := strings.Cut(strings.TrimPrefix(v, "v"), "."); major {
+		case "1":
+			err = x.bucket1(ctx, b, make)
+		case "2":
+			err = x.bucket2(ctx, b, make)
+		default: // one built from its source does not know its version; 1.8 has no such paths
+			if err = x.bucket2(ctx, b, make); errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+				err = x.bucket1(ctx, b, make)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("set up InfluxDB bucket %s: %w", b.Name, err)
+		}
+	}
+	return buckets, nil
+}
+
+// bucket1 looks at a retention policy of 1.8, and makes it where it is to.
+func (x *Influx) bucket1(ctx context.Context, b *Bucket, create bool) error {
+	db, rp, _ := strings.Cut(b.Name, "/")
+	keep := fmt.Sprintf("%dh", int(b.Want.Hours()))
+	policies, err := x.influxQL(ctx, "SHOW RETENTION POLICIES ON "+influxQuote(db))
+	if err != nil && !strings.Contains(err.Error(), "database not found") {
+		return err
+	}
+	for _, v := range policies {
+		if name, duration := fmt.Sprint(v[0]), fmt.Sprint(v[1]); name == rp || rp == "" {
+			b.Made = true
+			b.Keep, err = time.ParseDuration(duration)
+			return err
+		}
+	}
+	if !create {
+		return nil
+	}
+	b.Made, b.Keep = true, b.Want
+	x.log.Info("makes InfluxDB retention policy", "database", db, "retention_policy", rp, "keep", b.Want)
+	if err != nil {
+		named := ""
+		if rp != "" {
+			named = " NAME " + influxQuote(rp)
+		}
+		_, err = x.influxQL(ctx, "CREATE DATABASE "+influxQuote(db)+" WITH DURATION "+keep+named)
+		return err
+	}
+	_, err = x.influxQL(ctx, "CREATE RETENTION POLICY "+influxQuote(rp)+" ON "+influxQuote(db)+" DURATION "+keep+" REPLICATION 1")
+	return err
+}
+
+// influxQL asks 1.8 in its own language, and gives the rows of the answer.
+func (x *Influx) influxQL(ctx context.Context, q string) (rows [][]any, err error) {
 	var answer struct {
 		Results []struct {
 			Error  string
@@ -381,58 +436,44 @@ func (x *Influx) setup1(ctx context.Context) error {
 		}
 		Error string
 	}
-	ask := func(q string) error {
-		answer.Results, answer.Error = nil, ""
-		body := strings.NewReader(url.Values{"q": {q}}.Encode())
-		if err := x.call(ctx, http.MethodPost, "/query", nil, "application/x-www-form-urlencoded", body, &answer); err != nil {
-			return err
-		}
-		if len(answer.Results) > 0 && answer.Results[0].Error != "" {
-			answer.Error = answer.Results[0].Error
-		}
-		if answer.Error != "" {
-			return errors.New(answer.Error)
-		}
-		return nil
+	body := strings.NewReader(url.Values{"q": {q}}.Encode())
+	if err := x.call(ctx, http.MethodPost, "/query", nil, "application/x-www-form-urlencoded", body, &answer); err != nil {
+		return nil, err
 	}
-	keep := fmt.Sprintf("%dh", int(Keep.Hours()))
-	named := ""
-	if rp != "" {
-		named = " NAME " + influxQuote(rp)
-	}
-	if err := ask("SHOW RETENTION POLICIES ON " + influxQuote(db)); err != nil {
-		if !strings.Contains(err.Error(), "database not found") {
-			return err
-		}
-		x.log.Info("makes InfluxDB database", "database", db, "retention_policy", rp, "keep", Keep)
-		return ask("CREATE DATABASE " + influxQuote(db) + " WITH DURATION " + keep + named)
-	}
-	if rp == "" {
-		return nil
-	}
-	for _, result := range answer.Results {
-		for _, s := range result.Series {
-			if slices.ContainsFunc(s.Values, func(v []any) bool { return len(v) > 0 && v[0] == rp }) {
-				return nil
-			}
+	for _, r := range answer.Results {
+		answer.Error = cmp.Or(answer.Error, r.Error)
+		for _, s := range r.Series {
+			rows = append(rows, s.Values...)
 		}
 	}
-	x.log.Info("makes InfluxDB retention policy", "database", db, "retention_policy", rp, "keep", Keep)
-	return ask("CREATE RETENTION POLICY " + influxQuote(rp) + " ON " + influxQuote(db) + " DURATION " + keep + " REPLICATION 1")
+	if answer.Error != "" {
+		return nil, errors.New(answer.Error)
+	}
+	return slices.DeleteFunc(rows, func(v []any) bool { return len(v) < 2 }), nil
 }
 
 func influxQuote(name string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
 }
 
-func (x *Influx) setup2(ctx context.Context) error {
-	var found struct{ Buckets []struct{ Name string } }
-	err := x.call(ctx, http.MethodGet, "/api/v2/buckets", url.Values{"org": {x.cfg.Org}, "name": {x.cfg.Bucket}}, "", nil, &found)
+// bucket2 looks at a bucket of 2.x, and makes it where it is to.
+func (x *Influx) bucket2(ctx context.Context, b *Bucket, create bool) error {
+	var found struct {
+		Buckets []struct {
+			Name           string
+			RetentionRules []struct{ EverySeconds int64 }
+		}
+	}
+	err := x.call(ctx, http.MethodGet, "/api/v2/buckets", url.Values{"org": {x.cfg.Org}, "name": {b.Name}}, "", nil, &found)
 	var answer *influxhttp.Error
 	if err != nil && (!errors.As(err, &answer) || answer.StatusCode != http.StatusNotFound) {
 		return err
 	}
 	if len(found.Buckets) > 0 {
+		b.Made = true
+		for _, r := range found.Buckets[0].RetentionRules {
+			b.Keep = time.Duration(r.EverySeconds) * time.Second
+		}
 		return nil
 	}
 	var orgs struct{ Orgs []struct{ ID string } }
@@ -442,14 +483,18 @@ func (x *Influx) setup2(ctx context.Context) error {
 	if len(orgs.Orgs) == 0 {
 		return fmt.Errorf("no organisation %q, or the token may not see it", x.cfg.Org)
 	}
+	if !create {
+		return nil
+	}
 	body, err := json.Marshal(map[string]any{
-		"orgID": orgs.Orgs[0].ID, "name": x.cfg.Bucket,
-		"retentionRules": []any{map[string]any{"type": "expire", "everySeconds": int(Keep.Seconds())}},
+		"orgID": orgs.Orgs[0].ID, "name": b.Name,
+		"retentionRules": []any{map[string]any{"type": "expire", "everySeconds": int(b.Want.Seconds())}},
 	})
 	if err != nil {
 		return err
 	}
-	x.log.Info("makes InfluxDB bucket", "bucket", x.cfg.Bucket, "keep", Keep)
+	b.Made, b.Keep = true, b.Want
+	x.log.Info("makes InfluxDB bucket", "bucket", b.Name, "keep", b.Want)
 	return x.call(ctx, http.MethodPost, "/api/v2/buckets", nil, "application/json", bytes.NewReader(body), nil)
 }
 

@@ -231,6 +231,7 @@ func TestMissingBucketIsMade(t *testing.T) {
 		answer{method: "GET", path: "/api/v2/buckets", status: 200, body: `{"buckets":[]}`},
 		answer{method: "GET", path: "/api/v2/orgs", status: 200, body: `{"orgs":[{"id":"0123456789abcdef","name":"bureau"}]}`},
 		answer{method: "POST", path: "/api/v2/buckets", status: 201, body: `{}`},
+		answer{method: "GET", path: "/api/v2/buckets", status: 200, body: `{"buckets":[{"name":"evcs/long","retentionRules":[{"type":"expire","everySeconds":94867200}]}]}`},
 		answer{method: "POST", path: writePath, status: 204},
 	)
 	if err := x.Write(t.Context(), []charge.Reading{reading("P1", 0, 1, 1)}); err != nil {
@@ -253,6 +254,7 @@ func TestSetupLeavesABucketAsItIs(t *testing.T) {
 	x, _, _ := play(t,
 		answer{method: "GET", path: "/ping", status: 204, header: http.Header{"X-Influxdb-Version": {"v2.7.12"}}},
 		answer{method: "GET", path: "/api/v2/buckets", status: 200, body: `{"buckets":[{"name":"evcs"}]}`},
+		answer{method: "GET", path: "/api/v2/buckets", status: 200, body: `{"buckets":[{"name":"evcs/long"}]}`},
 	)
 	if err := x.Setup(t.Context()); err != nil {
 		t.Error(err)
@@ -345,10 +347,10 @@ func influxSetupMakesDatabaseAndRetention(t *testing.T, base string) {
 		db     string
 		want   map[string]string
 	}{
-		{"database and retention were made", "evcs/raw", "evcs", map[string]string{"raw": "720h0m0s"}},
-		{"a second retention in the same database", "evcs/copy", "evcs", map[string]string{"raw": "720h0m0s", "copy": "720h0m0s"}},
-		{"a name with quotes", `od"d/r`, `od\"d`, map[string]string{"r": "720h0m0s"}},
-		{"a database alone", "plain", "plain", map[string]string{"autogen": "720h0m0s"}},
+		{"database and retention were made", "evcs/raw", "evcs", map[string]string{"raw": "720h0m0s", "long": "26352h0m0s"}},
+		{"a second retention in the same database", "evcs/copy", "evcs", map[string]string{"raw": "720h0m0s", "copy": "720h0m0s", "long": "26352h0m0s"}},
+		{"a name with quotes", `od"d/r`, `od\"d`, map[string]string{"r": "720h0m0s", "long": "26352h0m0s"}},
+		{"a database alone", "plain", "plain", map[string]string{"autogen": "720h0m0s", "long": "26352h0m0s"}},
 	} {
 		for range 2 { // the second changes nothing
 			if err := open(tt.bucket).Setup(t.Context()); err != nil {

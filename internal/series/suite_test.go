@@ -139,7 +139,7 @@ func window(after time.Duration, s *charge.Status, power *Stat) Row {
 }
 
 // suite writes the batches of each case in their order and reads the pile's day.
-func suite(t *testing.T, s store) {
+func suite(t *testing.T, s longStore) {
 	const m = time.Minute
 	fault := statusReading("", m, charge.Faulted)
 	fault.Fault, fault.FaultCode = charge.OtherFault, `E-217 "枪"\, a=b c`
@@ -254,6 +254,10 @@ func suite(t *testing.T, s store) {
 	}
 	t.Run("refused readings", func(t *testing.T) { suiteRejects(t, s) })
 	t.Run("refused queries", func(t *testing.T) { suiteQueries(t, s) })
+	t.Run("draws", func(t *testing.T) { suiteDraws(t, s) })
+	t.Run("load", func(t *testing.T) { suiteLoads(t, s) })
+	t.Run("energy", func(t *testing.T) { suiteEnergies(t, s) })
+	t.Run("coverage", func(t *testing.T) { suiteCoverage(t, s) })
 	t.Run("a cut range", func(t *testing.T) { suiteCutWindows(t, s) })
 	t.Run("a context that has ended", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
