@@ -40,6 +40,7 @@ type history struct {
 	store   temper
 
 	resting resting
+	touch   func(ctx context.Context, batch []charge.Reading) error // told what was written, before it is confirmed; nil: nobody
 
 	mu      sync.Mutex
 	refused int       // readings refused since that was last logged
@@ -114,6 +115,13 @@ func (h *history) run(ctx context.Context, log *journal.Log) error {
 			for j := range work {
 				if !h.write(ctx, j.batch) {
 					continue // ctx has ended, and the log keeps them
+				}
+				if h.touch != nil {
+					if err := h.touch(ctx, j.batch); err != nil && ctx.Err() == nil {
+						return fmt.Errorf("history: %w", err)
+					} else if err != nil {
+						continue
+					}
 				}
 				if err := durable.Confirm(j.deliveries); err != nil {
 					return err

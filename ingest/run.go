@@ -25,6 +25,7 @@ type Ingest struct {
 	registry *registry.Registry
 	store    Store
 	history  *history
+	windows  *windows // nil where the store has none
 	owners   []*owner
 	tidier   *tidier
 }
@@ -38,6 +39,10 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 		return nil, err
 	}
 	in := &Ingest{log: log, registry: reg, store: store, history: newHistory(cfg, store, log.PublishReject, logger, metrics)}
+	if ws, ok := store.(windowStore); ok {
+		in.windows = newWindows(ws, dir, log.PartitionOf, log, logger, metrics)
+		in.history.touch = in.windows.touch
+	}
 	m := newHealthMetrics(metrics)
 	for p := range log.Partitions() {
 		in.owners = append(in.owners, &owner{
@@ -54,6 +59,9 @@ func (in *Ingest) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return in.history.run(ctx, in.log) })
 	g.Go(func() error { return in.history.watch(ctx, in.log) })
+	if in.windows != nil {
+		g.Go(func() error { return in.windows.run(ctx) })
+	}
 	for _, o := range in.owners {
 		g.Go(func() error {
 			if err := o.run(ctx); err != nil {
