@@ -45,17 +45,20 @@ type endpoint map[string]func(w http.ResponseWriter, r *http.Request) error
 // endpoints is the API. What openapi.yaml says of it a test compares.
 func (d *Dashboard) endpoints() map[string]endpoint {
 	return map[string]endpoint{
-		"/api/v1/coverage":           {http.MethodGet: d.getCoverage},
-		"/api/v1/townships":          {http.MethodGet: d.getTownships},
-		"/api/v1/piles":              {http.MethodGet: d.getPiles},
-		"/api/v1/piles/{id}":         {http.MethodGet: d.getPile},
-		"/api/v1/piles/{id}/history": {http.MethodGet: d.getHistory},
-		"/api/v1/targets":            {http.MethodGet: d.getTargets},
-		"/api/v1/rejects":            {http.MethodGet: d.getRejects},
-		"/api/v1/events":             {http.MethodGet: d.getEvents},
-		"/api/v1/me":                 {http.MethodGet: d.getMe},
-		"/api/v1/session":            {http.MethodPost: d.postSession, http.MethodDelete: d.deleteSession},
-		"/api/v1/openapi.yaml":       {http.MethodGet: d.getOpenAPI},
+		"/api/v1/coverage":            {http.MethodGet: d.getCoverage},
+		"/api/v1/townships":           {http.MethodGet: d.getTownships},
+		"/api/v1/piles":               {http.MethodGet: d.getPiles},
+		"/api/v1/piles/{id}":          {http.MethodGet: d.getPile},
+		"/api/v1/piles/{id}/history":  {http.MethodGet: d.getHistory},
+		"/api/v1/piles/{id}/sessions": {http.MethodGet: d.getSessions},
+		"/api/v1/load":                {http.MethodGet: d.getLoad},
+		"/api/v1/energy":              {http.MethodGet: d.getEnergy},
+		"/api/v1/targets":             {http.MethodGet: d.getTargets},
+		"/api/v1/rejects":             {http.MethodGet: d.getRejects},
+		"/api/v1/events":              {http.MethodGet: d.getEvents},
+		"/api/v1/me":                  {http.MethodGet: d.getMe},
+		"/api/v1/session":             {http.MethodPost: d.postSession, http.MethodDelete: d.deleteSession},
+		"/api/v1/openapi.yaml":        {http.MethodGet: d.getOpenAPI},
 	}
 }
 

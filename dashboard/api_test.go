@@ -3,6 +3,7 @@ package dashboard
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
+	"pilewatch/internal/series"
 )
 
 // told saves what health knows, as ingest does before it starts publishing.
@@ -51,6 +53,20 @@ func told(t *testing.T, s *site) {
 		Pile: readings[0].Pile, Connector: "1", Kind: charge.KindOrder, At: noon, Order: "NO-1", Has: charge.HasEnergy, EnergyKWh: 12,
 	})
 	if err := s.history.Write(t.Context(), readings); err != nil {
+		t.Fatal(err)
+	}
+	loads := []series.Load{{Start: noon, Division: "371721", EnergyKWh: 12, Charging: 3}, {Start: noon, Division: "371721", Partition: 1, EnergyKWh: 3, Charging: 1}}
+	loads[0].Minutes[3], loads[1].Minutes[3], loads[1].Minutes[7] = 60, 30, 80
+	for _, back := range []int{1, 7, 2} {
+		l := series.Load{Start: noon.AddDate(0, 0, -back), Division: "371721", EnergyKWh: float64(back)}
+		loads = append(loads, l)
+	}
+	midnight := noon.Add(-12 * time.Hour)
+	energies := []series.Energy{
+		{Day: midnight, Division: "37", Operator: "MA3CLQP01", EnergyKWh: 7}, {Day: midnight, Division: "37", Operator: "MA3CLQP02", EnergyKWh: 2.5},
+		{Day: midnight, Division: "3717", Operator: "MA3CLQP01", EnergyKWh: 7}, {Day: midnight.AddDate(0, 0, 1), Division: "37", Operator: "MA3CLQP01", EnergyKWh: 77},
+	}
+	if err := errors.Join(s.history.WriteLoads(t.Context(), loads), s.history.WriteEnergies(t.Context(), energies)); err != nil {
 		t.Fatal(err)
 	}
 	for i, reason := range []string{"bad_json", "bad_json", "unknown_pile"} {
@@ -106,6 +122,23 @@ func TestEndpointsAnswer(t *testing.T) {
 		{"backwards", "/api/v1/piles/MA3CLQP01:P1/history?from=2025-03-09T05:00:00Z&to=2025-03-09T03:00:00Z", false, 400, nil, nil},
 		{"not a step", "/api/v1/piles/MA3CLQP01:P1/history?step=1.5x", false, 400, []string{"15m"}, nil},
 		{"not a time", "/api/v1/piles/MA3CLQP01:P1/history?from=yesterday", false, 400, nil, nil},
+		{"a pile's sessions", "/api/v1/piles/MA3CLQP01:P1/sessions?from=2025-03-09T03:00:00Z&to=2025-03-09T05:00:00Z", false, 200, []string{`"energy_kwh":12`, `"start":null`}, []string{"NO-1", "telemetry", "60"}},
+		{"with their orders for who has signed in", "/api/v1/piles/MA3CLQP01:P1/sessions?from=2025-03-09T03:00:00Z&to=2025-03-09T05:00:00Z", true, 200, []string{`"order":"NO-1"`}, nil},
+		{"sessions of too long a past", "/api/v1/piles/MA3CLQP01:P1/sessions?from=2024-03-09T03:00:00Z&to=2025-03-09T05:00:00Z", false, 400, []string{"too much history asked for"}, nil},
+		{"sessions backwards", "/api/v1/piles/MA3CLQP01:P1/sessions?from=2025-03-09T05:00:00Z&to=2025-03-09T03:00:00Z", false, 400, nil, nil},
+		{"sessions of a pile at home", "/api/v1/piles/MA3CLQP02:HOME/sessions", false, 404, nil, nil},
+		{"a county's load beside the day before and the week before", "/api/v1/load?division=371721&date=2025-03-09", false, 200, []string{`"minutes":15`, `"day":{"date":"2025-03-09"`, `"day_before":{"date":"2025-03-08"`, `"week_before":{"date":"2025-03-02"`, `null,60,null`, `null,90,null`, `null,4,null`, `null,28,null`}, []string{`null,8,null`}},
+		{"a load of which nothing is known", "/api/v1/load?division=3701&date=2025-03-09", false, 200, []string{`null,null`}, []string{`,0`}},
+		{"a load of a town", "/api/v1/load?division=371721101", false, 400, []string{"counties, cities and the province"}, nil},
+		{"a load on no day", "/api/v1/load?date=2025-02-30", false, 400, []string{"want a date like"}, nil},
+		{"a load of today", "/api/v1/load", false, 200, []string{`"division":"37"`}, nil},
+		{"energy by day", "/api/v1/energy?division=37&from=2025-03-09&to=2025-03-09", false, 200, []string{`"by":"day"`, `"rows":[{"date":"2025-03-09","division":"37","name":"山东省","energy_kwh":9.5}]`}, nil},
+		{"energy by operator", "/api/v1/energy?division=37&by=operator&from=2025-03-09&to=2025-03-09", false, 200, []string{`"operator":"MA3CLQP01","energy_kwh":7}`, `"operator":"MA3CLQP02","energy_kwh":2.5}`}, []string{"77"}},
+		{"energy by city", "/api/v1/energy?by=city&from=2025-03-09&to=2025-03-10", false, 200, []string{`"name":"菏泽市","energy_kwh":7}`}, []string{`"37"}`, "77"}},
+		{"energy by the moon", "/api/v1/energy?by=moon", false, 400, []string{"day, city or operator"}, nil},
+		{"energy of too long a past", "/api/v1/energy?from=2023-03-09&to=2025-03-09", false, 400, []string{"too much history asked for", "at most 8784h"}, nil},
+		{"energy backwards", "/api/v1/energy?from=2025-03-10&to=2025-03-09", false, 400, []string{"from is after to"}, nil},
+		{"energy of the last 30 days", "/api/v1/energy", false, 200, []string{`"rows":[]`}, nil},
 		{"targets", "/api/v1/targets?division=37", false, 200, []string{`"indicator":"public_piles"`, `"value":180000`, `"comparison":"\u003e="`}, nil},
 		{"no targets of a city", "/api/v1/targets?division=3717", false, 200, []string{`"targets":[]`}, nil},
 		{"rejects are not for strangers", "/api/v1/rejects", false, 401, []string{`"title":"sign in first"`}, []string{"unknown_pile"}},

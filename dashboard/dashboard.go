@@ -49,10 +49,12 @@ type Feed interface {
 	WatchLive(ctx context.Context, pile charge.PileID, fn func(charge.LiveConnector)) (stop func(), err error)
 }
 
-// History is where the past of a pile is; *series.Embedded and *series.Influx are.
+// History is where the past of a pile and of a division's load is; *series.Embedded and *series.Influx are.
 type History interface {
 	Ping(ctx context.Context) error
 	History(ctx context.Context, q series.Query) ([]series.Row, error)
+	Loads(ctx context.Context, division charge.DivisionCode, from, to time.Time) ([]series.Load, error)
+	Energies(ctx context.Context, q series.EnergyQuery) ([]series.Energy, error)
 }
 
 // Sources is all that the dashboard shows.

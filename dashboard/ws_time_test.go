@@ -43,6 +43,10 @@ func (shelf) Ping(context.Context) error                                  { retu
 func (shelf) DivisionsAsOf(context.Context) (string, error)               { return "2023-06-30", nil }
 func (shelf) Targets(context.Context) ([]registry.Target, error)          { return nil, nil }
 func (shelf) History(context.Context, series.Query) ([]series.Row, error) { return nil, nil }
+func (shelf) Loads(context.Context, charge.DivisionCode, time.Time, time.Time) ([]series.Load, error) {
+	return nil, nil
+}
+func (shelf) Energies(context.Context, series.EnergyQuery) ([]series.Energy, error) { return nil, nil }
 func (s shelf) TownshipStates(context.Context) (states []charge.TownshipState, err error) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()

@@ -399,8 +399,8 @@ func (q Query) args() []any {
 
 func (e *Embedded) raw(ctx context.Context, q Query) ([]Row, error) {
 	rows, err := e.read.QueryContext(ctx, pileHours+` SELECT c.connector, r.kind, r.time_ms, r.seq, r.status,
- r.voltage_v, r.current_a, r.power_kw, r.energy_kwh, r.meter_kwh, r.soc_pct, r.temp_c, r.more `+pileRows+` LIMIT ?7`,
-		append(q.args(), e.maxRows+1)...)
+ r.voltage_v, r.current_a, r.power_kw, r.energy_kwh, r.meter_kwh, r.soc_pct, r.temp_c, r.more `+pileRows+` AND (?8 = 0 OR r.kind = ?8) LIMIT ?7`,
+		append(q.args(), e.maxRows+1, int64(q.Kind))...)
 	if err != nil {
 		return nil, err
 	}

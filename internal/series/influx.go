@@ -570,7 +570,11 @@ func (x *Influx) fluxFrom(q Query) string {
 }
 
 func (x *Influx) fluxRaw(q Query) string {
-	return x.fluxFrom(q) + fmt.Sprintf(`
+	kind := ""
+	if q.Kind != 0 {
+		kind = fmt.Sprintf(" |> filter(fn: (r) => r.kind == %q)", q.Kind)
+	}
+	return x.fluxFrom(q) + kind + fmt.Sprintf(`
  |> limit(n: %d) |> keep(columns: ["connector", "kind", "_field", "_time", "_value"])`, MaxRows+1)
 }
 

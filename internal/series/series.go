@@ -32,6 +32,7 @@ var ErrTooMuch = errors.New("too much history asked for")
 type Query struct {
 	Pile     charge.PileID
 	From, To time.Time
+	Kind     charge.Kind   // of readings, which it leaves out others of; 0: all
 	Step     time.Duration // 0 gives the readings themselves; else windows of this length, aligned to days of charge.Zone
 }
 
@@ -44,6 +45,8 @@ func (q Query) check() error {
 		return fmt.Errorf("query history of %s: from %s is not before to %s", q.Pile, q.From.Format(time.RFC3339), q.To.Format(time.RFC3339))
 	case q.Step < 0 || q.Step%time.Second != 0:
 		return fmt.Errorf("query history of %s: step %s is not a whole number of seconds", q.Pile, q.Step)
+	case q.Kind != 0 && q.Step != 0:
+		return fmt.Errorf("query history of %s: windows are of telemetry, not of kind %s", q.Pile, q.Kind)
 	case q.Step == 0 && q.To.Sub(q.From) > MaxRawRange:
 		return fmt.Errorf("%w: %s of raw readings, at most %s; give a step for longer ranges", ErrTooMuch, q.To.Sub(q.From), MaxRawRange)
 	case q.To.Sub(q.From) > MaxWindowRange:

@@ -254,6 +254,21 @@ func suite(t *testing.T, s longStore) {
 	}
 	t.Run("refused readings", func(t *testing.T) { suiteRejects(t, s) })
 	t.Run("refused queries", func(t *testing.T) { suiteQueries(t, s) })
+	t.Run("one kind alone", func(t *testing.T) {
+		mine := plain("one-kind")
+		if err := s.Write(t.Context(), mine); err != nil {
+			t.Fatal(err)
+		}
+		q := Query{Pile: mine[0].Pile, Kind: charge.KindOrder, From: today, To: today.Add(time.Hour)}
+		got, err := s.History(t.Context(), q)
+		if diff := cmp.Diff(rowsOf(mine[3], mine[4]), got); err != nil || diff != "" {
+			t.Errorf("History of orders: %v (-want +got):\n%s", err, diff)
+		}
+		q.Step = time.Hour
+		if _, err := s.History(t.Context(), q); err == nil {
+			t.Error("History of orders in windows: got no error")
+		}
+	})
 	t.Run("draws", func(t *testing.T) { suiteDraws(t, s) })
 	t.Run("load", func(t *testing.T) { suiteLoads(t, s) })
 	t.Run("energy", func(t *testing.T) { suiteEnergies(t, s) })
