@@ -13,6 +13,7 @@ import (
 	"pilewatch/ingest"
 	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
+	"pilewatch/internal/series"
 	"pilewatch/simulator"
 )
 
@@ -304,10 +305,12 @@ func (c *CheckCmd) Run(ctx context.Context, out io.Writer) error {
 		where := filepath.Join(c.Data, "history.db")
 		if c.InfluxURL != "" {
 			where = c.InfluxURL + " " + c.InfluxBucket
-			if s, ok := h.(interface{ Setup(context.Context) error }); ok {
-				if err := s.Setup(ctx); err != nil {
+			if s, ok := h.(*series.Influx); ok {
+				keeps, err := s.Check(ctx)
+				if err != nil {
 					return "", errors.Join(err, h.Close())
 				}
+				where += ": " + keeps
 			}
 		}
 		return where, errors.Join(h.Ping(ctx), h.Close())

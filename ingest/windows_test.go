@@ -191,6 +191,9 @@ func TestAReplayGivesTheSameWindows(t *testing.T) {
 	store := openStore(t, t.TempDir())
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
+		if n >= 2*30 {
+			return // each costs the store a tenth of a second under the race detector
+		}
 		var all []charge.Reading
 		for i := range rapid.IntRange(1, 40).Draw(rt, "readings") {
 			r := drew(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(rt, "pile"), "1", rapid.IntRange(-1000, 2000).Draw(rt, "second"), float64(rapid.IntRange(0, 120).Draw(rt, "kW")))

@@ -354,38 +354,57 @@ func (x *Influx) url(path string, query url.Values) string {
 // Setup makes the buckets (1.8: database and retention policies) where they are missing: the one of
 // readings, kept for Keep, and the long one. One that is there is left as it is.
 func (x *Influx) Setup(ctx context.Context) error {
-	_, err := x.eachBucket(ctx, true)
+	_, err := x.eachBucket(ctx)
 	return err
 }
 
-// A Bucket is where InfluxDB keeps something, and for how long.
-type Bucket struct {
+// A bucket is where InfluxDB keeps something, and for how long.
+type bucket struct {
 	Name string
 	Want time.Duration
 	Keep time.Duration // 0: for ever
-	Made bool          // false: it is not there
 }
 
-// Buckets looks at the buckets without making any.
-func (x *Influx) Buckets(ctx context.Context) ([]Bucket, error) { return x.eachBucket(ctx, false) }
+// Check makes sure of the buckets, and says in plain words how long they keep what they hold. It fails
+// where one of them keeps it for less long than it should.
+func (x *Influx) Check(ctx context.Context) (string, error) {
+	buckets, err := x.eachBucket(ctx)
+	if err != nil {
+		return "", err
+	}
+	var said []string
+	var short error
+	for _, b := range buckets {
+		keeps := "for ever"
+		if b.Keep > 0 {
+			keeps = fmt.Sprintf("%d days", int(b.Keep.Hours()/24))
+		}
+		said = append(said, fmt.Sprintf("%s keeps %s", b.Name, keeps))
+		if b.Keep > 0 && b.Keep < b.Want {
+			short = errors.Join(short, fmt.Errorf("bucket %s keeps what it holds for %s only, want %d days or more: give it that retention in InfluxDB",
+				b.Name, keeps, int(b.Want.Hours()/24)))
+		}
+	}
+	return strings.Join(said, ", "), short
+}
 
-func (x *Influx) eachBucket(ctx context.Context, make bool) ([]Bucket, error) {
+func (x *Influx) eachBucket(ctx context.Context) ([]bucket, error) {
 	v, err := x.version(ctx)
 	if err != nil {
 		return nil, err
 	}
-	buckets := []Bucket{{Name: x.cfg.Bucket, Want: Keep}, {Name: longBucket(x.cfg.Bucket), Want: LongKeep}}
+	buckets := []bucket{{Name: x.cfg.Bucket, Want: Keep}, {Name: longBucket(x.cfg.Bucket), Want: LongKeep}}
 	for i := range buckets {
 		b := &buckets[i]
 		var answer *influxhttp.Error
 		switch major, _, _ := strings.Cut(strings.TrimPrefix(v, "v"), "."); major {
 		case "1":
-			err = x.bucket1(ctx, b, make)
+			err = x.bucket1(ctx, b)
 		case "2":
-			err = x.bucket2(ctx, b, make)
+			err = x.bucket2(ctx, b)
 		default: // one built from its source does not know its version; 1.8 has no such paths
-			if err = x.bucket2(ctx, b, make); errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
-				err = x.bucket1(ctx, b, make)
+			if err = x.bucket2(ctx, b); errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+				err = x.bucket1(ctx, b)
 			}
 		}
 		if err != nil {
@@ -396,7 +415,7 @@ func (x *Influx) eachBucket(ctx context.Context, make bool) ([]Bucket, error) {
 }
 
 // bucket1 looks at a retention policy of 1.8, and makes it where it is to.
-func (x *Influx) bucket1(ctx context.Context, b *Bucket, create bool) error {
+func (x *Influx) bucket1(ctx context.Context, b *bucket) error {
 	db, rp, _ := strings.Cut(b.Name, "/")
 	keep := fmt.Sprintf("%dh", int(b.Want.Hours()))
 	policies, err := x.influxQL(ctx, "SHOW RETENTION POLICIES ON "+influxQuote(db))
@@ -405,15 +424,11 @@ func (x *Influx) bucket1(ctx context.Context, b *Bucket, create bool) error {
 	}
 	for _, v := range policies {
 		if name, duration := fmt.Sprint(v[0]), fmt.Sprint(v[1]); name == rp || rp == "" {
-			b.Made = true
 			b.Keep, err = time.ParseDuration(duration)
 			return err
 		}
 	}
-	if !create {
-		return nil
-	}
-	b.Made, b.Keep = true, b.Want
+	b.Keep = b.Want
 	x.log.Info("makes InfluxDB retention policy", "database", db, "retention_policy", rp, "keep", b.Want)
 	if err != nil {
 		named := ""
@@ -457,7 +472,7 @@ func influxQuote(name string) string {
 }
 
 // bucket2 looks at a bucket of 2.x, and makes it where it is to.
-func (x *Influx) bucket2(ctx context.Context, b *Bucket, create bool) error {
+func (x *Influx) bucket2(ctx context.Context, b *bucket) error {
 	var found struct {
 		Buckets []struct {
 			Name           string
@@ -470,7 +485,6 @@ func (x *Influx) bucket2(ctx context.Context, b *Bucket, create bool) error {
 		return err
 	}
 	if len(found.Buckets) > 0 {
-		b.Made = true
 		for _, r := range found.Buckets[0].RetentionRules {
 			b.Keep = time.Duration(r.EverySeconds) * time.Second
 		}
@@ -483,9 +497,6 @@ func (x *Influx) bucket2(ctx context.Context, b *Bucket, create bool) error {
 	if len(orgs.Orgs) == 0 {
 		return fmt.Errorf("no organisation %q, or the token may not see it", x.cfg.Org)
 	}
-	if !create {
-		return nil
-	}
 	body, err := json.Marshal(map[string]any{
 		"orgID": orgs.Orgs[0].ID, "name": b.Name,
 		"retentionRules": []any{map[string]any{"type": "expire", "everySeconds": int(b.Want.Seconds())}},
@@ -493,7 +504,7 @@ func (x *Influx) bucket2(ctx context.Context, b *Bucket, create bool) error {
 	if err != nil {
 		return err
 	}
-	b.Made, b.Keep = true, b.Want
+	b.Keep = b.Want
 	x.log.Info("makes InfluxDB bucket", "bucket", b.Name, "keep", b.Want)
 	return x.call(ctx, http.MethodPost, "/api/v2/buckets", nil, "application/json", bytes.NewReader(body), nil)
 }

@@ -261,6 +261,51 @@ func TestSetupLeavesABucketAsItIs(t *testing.T) {
 	}
 }
 
+func TestCheckSaysHowLongIsKept(t *testing.T) {
+	buckets := func(name, rules string) answer {
+		return answer{method: "GET", path: "/api/v2/buckets", status: 200, body: `{"buckets":[{"name":"` + name + `","retentionRules":[` + rules + `]}]}`}
+	}
+	days := func(n int) string { return fmt.Sprintf(`{"type":"expire","everySeconds":%d}`, n*86400) }
+	for _, tt := range []struct {
+		name      string
+		raw, long string
+		said, err string
+	}{
+		{"as set up", days(30), days(1098), "evcs keeps 30 days, evcs/long keeps 1098 days", ""},
+		{"for ever", "", days(2000), "evcs keeps for ever, evcs/long keeps 2000 days", ""},
+		{"readings for a week", days(7), days(1098), "evcs keeps 7 days", "bucket evcs keeps what it holds for 7 days only, want 30 days or more"},
+	} {
+		x, _, _ := play(t,
+			answer{method: "GET", path: "/ping", status: 204, header: http.Header{"X-Influxdb-Version": {"v2.7.12"}}},
+			buckets("evcs", tt.raw), buckets("evcs/long", tt.long))
+		said, err := x.Check(t.Context())
+		if !strings.HasPrefix(said, tt.said) || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("Check, %s: got %q, %v, want %q, %q", tt.name, said, err, tt.said, tt.err)
+		}
+	}
+}
+
+// The whole suite against a 2.x that somebody runs: URL, with token and organisation in
+// PILEWATCH_TEST_INFLUX2_TOKEN_FILE and PILEWATCH_TEST_INFLUX2_ORG.
+func TestInflux2(t *testing.T) {
+	base := os.Getenv("PILEWATCH_TEST_INFLUX2_URL")
+	if base == "" {
+		t.Skip("PILEWATCH_TEST_INFLUX2_URL names no InfluxDB 2.x")
+	}
+	x, err := NewInflux(InfluxConfig{
+		URL: base, TokenFile: os.Getenv("PILEWATCH_TEST_INFLUX2_TOKEN_FILE"), Org: os.Getenv("PILEWATCH_TEST_INFLUX2_ORG"),
+		Bucket: fmt.Sprintf("pilewatch-test-%d/raw", time.Now().UnixMilli()),
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = x.Close() })
+	if _, err := x.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	suite(t, x)
+}
+
 func TestTooOldAnInfluxIsNamed(t *testing.T) {
 	for version, ok := range map[string]bool{"1.7.11": false, "0.9.6": false, "1.8.10": true, "v2.7.12": true} {
 		x, _, _ := play(t, answer{method: "GET", path: "/ping", status: 204, header: http.Header{"X-Influxdb-Version": {version}}})
