@@ -26,6 +26,7 @@ type Ingest struct {
 	store    Store
 	history  *history
 	windows  *windows // nil where the store has none
+	days     *days    // nil where the store has none
 	owners   []*owner
 	tidier   *tidier
 }
@@ -42,6 +43,9 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 	if ws, ok := store.(windowStore); ok {
 		in.windows = newWindows(ws, dir, log.PartitionOf, log, logger, metrics)
 		in.history.touch = in.windows.touch
+	}
+	if cs, ok := store.(coverageStore); ok {
+		in.days = &days{store: cs, log: log, divisions: dir.Divisions, states: reg.TownshipStates, slog: logger}
 	}
 	m := newHealthMetrics(metrics)
 	for p := range log.Partitions() {
@@ -61,6 +65,9 @@ func (in *Ingest) Run(ctx context.Context) error {
 	g.Go(func() error { return in.history.watch(ctx, in.log) })
 	if in.windows != nil {
 		g.Go(func() error { return in.windows.run(ctx) })
+	}
+	if in.days != nil {
+		g.Go(func() error { return in.days.run(ctx) })
 	}
 	for _, o := range in.owners {
 		g.Go(func() error {

@@ -168,7 +168,9 @@ func (w *windows) recall(ctx context.Context) error {
 
 // run makes stale windows until ctx ends, for at most a twentieth of the time.
 func (w *windows) run(ctx context.Context) error {
-	if err := w.recall(ctx); err != nil {
+	if err := w.recall(ctx); ctx.Err() != nil {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	failing := false
