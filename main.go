@@ -27,6 +27,7 @@ type CLI struct {
 	Dashboard DashboardCmd `cmd:"" help:"The dashboard alone: API, WebSocket and page."`
 	Simulator SimulatorCmd `cmd:"" help:"A simulated fleet that reports to a gateway, or its registry as files."`
 	Registry  RegistryCmd  `cmd:"" help:"Import, export and credentials."`
+	History   HistoryCmd   `cmd:"" help:"Move what the embedded history holds to InfluxDB."`
 	Check     CheckCmd     `cmd:"" help:"Try every connection that the settings name, and say what is wrong."`
 
 	Config    kong.ConfigFlag  `help:"YAML file with settings, named like the flags." placeholder:"FILE" type:"existingfile"`

@@ -92,15 +92,16 @@ var numbers = [...]struct {
 	name string
 	has  charge.Fields
 	of   func(*charge.Reading) float64
+	to   func(*charge.Reading) *float64
 	row  func(*Row) **Stat
 }{
-	{"voltage_v", charge.HasVoltage, func(r *charge.Reading) float64 { return r.VoltageV }, func(w *Row) **Stat { return &w.VoltageV }},
-	{"current_a", charge.HasCurrent, func(r *charge.Reading) float64 { return r.CurrentA }, func(w *Row) **Stat { return &w.CurrentA }},
-	{"power_kw", charge.HasPower, func(r *charge.Reading) float64 { return r.PowerKW }, func(w *Row) **Stat { return &w.PowerKW }},
-	{"energy_kwh", charge.HasEnergy, func(r *charge.Reading) float64 { return r.EnergyKWh }, func(w *Row) **Stat { return &w.EnergyKWh }},
-	{"meter_kwh", charge.HasMeter, func(r *charge.Reading) float64 { return r.MeterKWh }, func(w *Row) **Stat { return &w.MeterKWh }},
-	{"soc_pct", charge.HasSoC, func(r *charge.Reading) float64 { return r.SoCPct }, func(w *Row) **Stat { return &w.SoCPct }},
-	{"temp_c", charge.HasTemp, func(r *charge.Reading) float64 { return r.TempC }, func(w *Row) **Stat { return &w.TempC }},
+	{"voltage_v", charge.HasVoltage, func(r *charge.Reading) float64 { return r.VoltageV }, func(r *charge.Reading) *float64 { return &r.VoltageV }, func(w *Row) **Stat { return &w.VoltageV }},
+	{"current_a", charge.HasCurrent, func(r *charge.Reading) float64 { return r.CurrentA }, func(r *charge.Reading) *float64 { return &r.CurrentA }, func(w *Row) **Stat { return &w.CurrentA }},
+	{"power_kw", charge.HasPower, func(r *charge.Reading) float64 { return r.PowerKW }, func(r *charge.Reading) *float64 { return &r.PowerKW }, func(w *Row) **Stat { return &w.PowerKW }},
+	{"energy_kwh", charge.HasEnergy, func(r *charge.Reading) float64 { return r.EnergyKWh }, func(r *charge.Reading) *float64 { return &r.EnergyKWh }, func(w *Row) **Stat { return &w.EnergyKWh }},
+	{"meter_kwh", charge.HasMeter, func(r *charge.Reading) float64 { return r.MeterKWh }, func(r *charge.Reading) *float64 { return &r.MeterKWh }, func(w *Row) **Stat { return &w.MeterKWh }},
+	{"soc_pct", charge.HasSoC, func(r *charge.Reading) float64 { return r.SoCPct }, func(r *charge.Reading) *float64 { return &r.SoCPct }, func(w *Row) **Stat { return &w.SoCPct }},
+	{"temp_c", charge.HasTemp, func(r *charge.Reading) float64 { return r.TempC }, func(r *charge.Reading) *float64 { return &r.TempC }, func(w *Row) **Stat { return &w.TempC }},
 }
 
 // A RejectedError tells which readings of a batch the store will never take. The rest of the
