@@ -8,19 +8,24 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"pilewatch/internal/charge"
+	"pilewatch/internal/testprog"
 )
 
 // An answer is what a recorded InfluxDB says to one request.
@@ -478,4 +483,64 @@ func TestGzipIsASetting(t *testing.T) {
 	if told[0] != told[1] || told[0] != Line(&batch[0])+"\n"+Line(&batch[1])+"\n" {
 		t.Errorf("told: got %q and %q compressed, want the two lines", told[0], told[1])
 	}
+}
+
+// Telemetry of an hour, sent twice by several writers in random order and with repeats, is there once.
+// PILEWATCH_TEST_READINGS=1000000 sends that many from 10,000 connectors.
+func TestInfluxHoldsEachDistinctReadingOnce(t *testing.T) {
+	base, _ := testprog.Influx(t)
+	x := influxAt(t, base, "evcs/raw")
+	count := 50_000
+	if text := os.Getenv("PILEWATCH_TEST_READINGS"); text != "" {
+		var err error
+		if count, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	random := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // a test's chance
+	var all []charge.Reading
+	distinct := make(map[[2]int64]bool)
+	sum := 0.0
+	for len(all) < count {
+		connector, ms := random.Int64N(int64(count/100)), random.Int64N(time.Hour.Milliseconds())
+		r := reading(fmt.Sprintf("P%05d", connector/2), time.Duration(ms)*time.Millisecond, uint64(ms), float64((connector+ms)%120))
+		r.Connector = charge.ConnectorID(fmt.Sprint(connector % 2))
+		if key := [2]int64{connector, ms}; !distinct[key] {
+			distinct[key] = true
+			sum += r.PowerKW
+		}
+		all = append(all, r)
+		if random.IntN(100) == 0 {
+			all = append(all, r)
+		}
+	}
+	begun := time.Now()
+	for range 2 {
+		random.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		var g errgroup.Group
+		g.SetLimit(4)
+		for batch := range slices.Chunk(all, 5000) {
+			g.Go(func() error { return x.Write(t.Context(), batch) })
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	took := time.Since(begun)
+	got, gotSum := 0, 0.0
+	for quarter := range 4 {
+		from := today.Add(time.Duration(quarter) * 15 * time.Minute)
+		if err := x.ask(t.Context(), fluxRange("evcs/raw", Measurement, from, from.Add(15*time.Minute))+`
+ |> filter(fn: (r) => r._field == "power_kw") |> keep(columns: ["_value"])`, func(r *csvRow) error {
+			v, err := r.number("_value")
+			got, gotSum = got+1, gotSum+v
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got != len(distinct) || gotSum != sum {
+		t.Errorf("stored: got %d readings of %v kW together, want %d of %v", got, gotSum, len(distinct), sum)
+	}
+	t.Logf("%d readings twice in %s, %.0f a second; %d distinct", len(all), took, 2*float64(len(all))/took.Seconds(), len(distinct))
 }
