@@ -188,6 +188,13 @@ func (s *Server) end(sig syscall.Signal) {
 	s.process = nil
 }
 
+// PID is the process of a program that runs.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.process.Process.Pid
+}
+
 // Output gives the last 64 KiB of what the program printed.
 func (s *Server) Output() string { return s.output.String() }
 
