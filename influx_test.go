@@ -84,7 +84,7 @@ func TestInfluxMayBeKilledAtAnyTime(t *testing.T) {
 			load.Connectors = append(load.Connectors, charge.ConnectorKey{Pile: id, Connector: "1"})
 		}
 	}
-	events := f.watch("events:37")
+	events := watchTopic(t, f.http, "events:37")
 	told := 0
 	slowest := time.Duration(0)
 	// tell lets the watched pile fail or work again, and waits until a browser knows.
@@ -97,7 +97,7 @@ func TestInfluxMayBeKilledAtAnyTime(t *testing.T) {
 		told++
 		f.publish(t, watched.Operator, fmt.Sprintf("evcs/v1/%s/%s/status", watched.Operator, watched.Equipment), status("1", time.Now(), code))
 		sent := time.Now()
-		f.until("the event has come", 5*time.Second, func() error {
+		f.until("the event has come", func() error {
 			seen := 0
 			_, err := events.find("delta", func(data json.RawMessage) bool {
 				if bytes.Contains(data, []byte(watched.String())) && bytes.Contains(data, []byte(kind)) {
@@ -122,7 +122,7 @@ func TestInfluxMayBeKilledAtAnyTime(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's chance
 	for range kills {
 		at := load.AckedCount() + rate/10 + random.IntN(3*rate/2) // some 0.1 to 1.6 s later
-		f.until("the load goes on", time.Minute, func() error {
+		f.until("the load goes on", func() error {
 			if load.AckedCount() < at {
 				return errors.New("not yet")
 			}
