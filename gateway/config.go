@@ -15,16 +15,26 @@ import (
 // Config is the gateway's settings. The defaults suit one machine: the listener is on loopback,
 // since it speaks without TLS.
 type Config struct {
-	Name        string   `help:"This gateway's name, part of its MQTT client identifiers at operators' brokers; keep it when the gateway moves." default:"gateway-1" env:"NAME"`
-	MQTT        string   `name:"mqtt" help:"Where piles connect over MQTT (host:port); empty listens nowhere." default:"127.0.0.1:1883" env:"MQTT"`
-	Bridge      []string `help:"An operator's broker to subscribe to: mqtt://USER@HOST:PORT/OPERATOR?password-file=FILE&connections=N. May be given several times. More than one connection share the load, with those of other gateways." env:"BRIDGE" sep:"none" placeholder:"URL"`
-	MaxInFlight int      `help:"Messages of one connection accepted and not yet acknowledged; beyond it the gateway stops reading from that connection." default:"256" env:"MAX_IN_FLIGHT"`
-	MaxClients  int64    `help:"Connections in all." default:"200000" env:"MAX_CLIENTS"`
+	Name          string   `help:"This gateway's name, part of its MQTT client identifiers at operators' brokers; keep it when the gateway moves." default:"gateway-1" env:"NAME"`
+	MQTT          string   `name:"mqtt" help:"Where piles connect over MQTT (host:port); empty listens nowhere." default:"127.0.0.1:1883" env:"MQTT"`
+	PlainAnywhere bool     `help:"Let --mqtt be an address that others can reach: what is said there, passwords too, can be read on the way." env:"PLAIN_ANYWHERE"`
+	MQTTS         string   `name:"mqtts" help:"Where piles connect over MQTT with TLS (host:port), once there is a certificate." default:":8883" env:"MQTTS"`
+	TLSCert       string   `name:"tls-cert" help:"Certificate of the gateway with those between it and its authority (PEM). Read again when it changes, as are the others." env:"TLS_CERT" placeholder:"FILE" type:"path"`
+	TLSKey        string   `name:"tls-key" help:"Its private key (PEM)." env:"TLS_KEY" placeholder:"FILE" type:"path"`
+	TLSClientCA   string   `name:"tls-client-ca" help:"Authorities of clients' certificates (PEM). A certificate for {operator} or {operator}:{pile} then takes the place of name and password." env:"TLS_CLIENT_CA" placeholder:"FILE" type:"path"`
+	TLSCRL        string   `name:"tls-crl" help:"Lists of their revoked certificates (PEM or DER)." env:"TLS_CRL" placeholder:"FILE" type:"path"`
+	TLSClientCert string   `name:"tls-client-cert" help:"With --tls-client-ca, whether a client must show a certificate or may sign in with name and password instead: ${enum}." enum:"required,optional" default:"required" env:"TLS_CLIENT_CERT"`
+	Bridge        []string `help:"An operator's broker to subscribe to: mqtt://USER@HOST:PORT/OPERATOR?password-file=FILE&connections=N. May be given several times. More than one connection share the load, with those of other gateways." env:"BRIDGE" sep:"none" placeholder:"URL"`
+	MaxInFlight   int      `help:"Messages of one connection accepted and not yet acknowledged; beyond it the gateway stops reading from that connection." default:"256" env:"MAX_IN_FLIGHT"`
+	MaxClients    int64    `help:"Connections in all." default:"200000" env:"MAX_CLIENTS"`
 }
 
 // Defaults is the configuration of a gateway on one machine.
 func Defaults() *Config {
-	return &Config{Name: "gateway-1", MQTT: "127.0.0.1:1883", MaxInFlight: 256, MaxClients: 200_000}
+	return &Config{
+		Name: "gateway-1", MQTT: "127.0.0.1:1883", MQTTS: ":8883", TLSClientCert: certificateRequired,
+		MaxInFlight: 256, MaxClients: 200_000,
+	}
 }
 
 // mostInFlight is what MQTT 5 can announce (Receive Maximum, two bytes).
@@ -37,7 +47,41 @@ func (c *Config) check() error {
 	if c.MaxClients < 1 {
 		return fmt.Errorf("--max-clients %d: want 1 or more", c.MaxClients)
 	}
+	return c.checkDoors()
+}
+
+// secure tells whether the gateway speaks TLS.
+func (c *Config) secure() bool { return c.TLSCert != "" && c.MQTTS != "" }
+
+func (c *Config) checkDoors() error {
+	if c.MQTT != "" && !c.PlainAnywhere && !onLoopback(c.MQTT) {
+		return fmt.Errorf("--mqtt %s: others can reach this address, and what is said there, passwords too, can be read on the way; "+
+			"give piles TLS (--tls-cert, --tls-key), or say --plain-anywhere if the network itself is safe", c.MQTT)
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key: one is missing; the certificate needs its key")
+	}
+	if c.TLSClientCA != "" && c.TLSCert == "" {
+		return errors.New("--tls-client-ca: clients' certificates need TLS; give --tls-cert and --tls-key as well")
+	}
+	if c.TLSCRL != "" && c.TLSClientCA == "" {
+		return errors.New("--tls-crl: who has signed the list is not known; give --tls-client-ca as well")
+	}
+	if c.TLSClientCert != certificateRequired && c.TLSClientCert != certificateOptional {
+		return fmt.Errorf("--tls-client-cert %q: want %s or %s", c.TLSClientCert, certificateRequired, certificateOptional)
+	}
 	return nil
+}
+
+// onLoopback tells whether only this machine can reach the address. One that cannot be read is
+// told by whoever listens there.
+func onLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
 }
 
 // A bridgeConfig is one operator's broker.

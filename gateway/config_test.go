@@ -69,6 +69,18 @@ func TestConfigCheck(t *testing.T) {
 		{"nothing may be under way", func(c *Config) { c.MaxInFlight = 0 }, "--max-in-flight"},
 		{"more under way than MQTT can say", func(c *Config) { c.MaxInFlight = 65536 }, "--max-in-flight"},
 		{"nobody may come in", func(c *Config) { c.MaxClients = 0 }, "--max-clients"},
+		{"plain, where others can reach it", func(c *Config) { c.MQTT = "10.1.2.3:1883" }, "--plain-anywhere"},
+		{"plain on every address", func(c *Config) { c.MQTT = ":1883" }, "--plain-anywhere"},
+		{"plain on every address, and it is meant", func(c *Config) { c.MQTT, c.PlainAnywhere = "0.0.0.0:1883", true }, ""},
+		{"plain on this machine by name", func(c *Config) { c.MQTT = "localhost:1883" }, ""},
+		{"plain on this machine in IPv6", func(c *Config) { c.MQTT = "[::1]:1883" }, ""},
+		{"a name that might be anybody's", func(c *Config) { c.MQTT = "localhost.example:1883" }, "--plain-anywhere"},
+		{"nothing plain", func(c *Config) { c.MQTT = "" }, ""},
+		{"a certificate without its key", func(c *Config) { c.TLSCert = "a" }, "one is missing"},
+		{"a key without its certificate", func(c *Config) { c.TLSKey = "a" }, "one is missing"},
+		{"clients' certificates without TLS", func(c *Config) { c.TLSClientCA = "a" }, "need TLS"},
+		{"a list of nobody's certificates", func(c *Config) { c.TLSCert, c.TLSKey, c.TLSCRL = "a", "b", "c" }, "--tls-client-ca"},
+		{"certificates, perhaps", func(c *Config) { c.TLSClientCert = "perhaps" }, "--tls-client-cert"},
 	}
 	for _, tt := range tests {
 		c := Defaults()

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"net"
@@ -72,6 +73,14 @@ func (l logins) Authenticate(username, password string) (registry.Identity, bool
 	}
 	return id, true
 }
+
+func (l logins) Holds(who registry.Identity, token [sha256.Size]byte) bool {
+	return l[who.String()] == who && token == sha256.Sum256([]byte("secret"))
+}
+
+func (l logins) Registered(who registry.Identity) bool { return l[who.String()] == who }
+
+func (l logins) Rev() int64 { return 0 }
 
 var someLogins = logins{
 	"OP": {Operator: "OP"}, "OP:P1": {Operator: "OP", Pile: "P1"}, "OP:P2": {Operator: "OP", Pile: "P2"}, "OTHER": {Operator: "OTHER"},
@@ -275,6 +284,7 @@ func (h *heldLog) lines() []string {
 type station struct {
 	t       testing.TB
 	log     *journal.Log
+	reg     *registry.Registry
 	dir     *registry.Directory
 	tokens  map[string]string // by user name
 	gateway *Gateway
@@ -288,6 +298,12 @@ const (
 )
 
 func newStation(t testing.TB, set func(*Config)) *station {
+	t.Helper()
+	return newStationWith(t, set, func(*Gateway) {})
+}
+
+// newStationWith may change the gateway before it runs.
+func newStationWith(t testing.TB, set func(*Config), change func(*Gateway)) *station {
 	t.Helper()
 	discard := slog.New(slog.DiscardHandler)
 	s := &station{t: t, tokens: make(map[string]string)}
@@ -324,6 +340,7 @@ func newStation(t testing.TB, set func(*Config)) *station {
 		}
 		s.tokens[credential.Username()] = token
 	}
+	s.reg = reg
 	if s.dir, err = reg.Directory(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -335,6 +352,7 @@ func newStation(t testing.TB, set func(*Config)) *station {
 	if s.gateway, err = New(cfg, s.log, s.dir, discard, prometheus.NewRegistry()); err != nil {
 		t.Fatal(err)
 	}
+	change(s.gateway)
 	s.stop = start(t, s.gateway.Run)
 	return s
 }

@@ -3,6 +3,8 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +35,7 @@ const (
 	// with the log's own drain it takes under 5 s.
 	drainWithin = time.Second
 	partWithin  = 500 * time.Millisecond
+	lookEvery   = time.Second // for changed TLS files, and for who may no longer be connected
 	// The library's default makes a channel of 8,192 slots, 64 KiB, for each connection; a pile
 	// is written little more than acknowledgements, which do not use it.
 	pendingWrites = 64
@@ -41,9 +44,12 @@ const (
 	sessionKept = time.Hour
 )
 
-// authenticator knows credentials.
+// authenticator knows credentials: *registry.Directory.
 type authenticator interface {
 	Authenticate(username, password string) (registry.Identity, bool)
+	Holds(who registry.Identity, token [sha256.Size]byte) bool
+	Registered(who registry.Identity) bool
+	Rev() int64
 }
 
 // A listener is the MQTT server that piles connect to (3.1, 3.1.1 and 5). It speaks the protocol;
@@ -54,17 +60,21 @@ type authenticator interface {
 type listener struct {
 	mqtt.HookBase
 	server      *mqtt.Server
-	socket      net.Listener
+	socket      net.Listener // plain; nil where there is none
+	secure      net.Listener // TLS; nil where there is none
+	keys        *keyring     // of secure
 	accept      *acceptor
 	auth        authenticator
 	log         *slog.Logger
 	maxInFlight int
 	connectIn   time.Duration // connectWithin
 	writeIn     time.Duration // writeWithin
+	lookEvery   time.Duration // lookEvery
 	metrics     listenerMetrics
 
 	ctx context.Context //nolint:containedctx // the library's hooks carry none; this one ends with run
 
+	looked   atomic.Int64 // times that watch has looked
 	underWay atomic.Int64 // QoS 1 messages taken and neither acknowledged nor given up
 
 	mu      sync.Mutex
@@ -75,6 +85,7 @@ type listener struct {
 type listenerMetrics struct {
 	connections prometheus.Gauge
 	refused     *prometheus.CounterVec
+	ended       *prometheus.CounterVec
 	published   *prometheus.CounterVec
 	acked       prometheus.Counter
 }
@@ -82,21 +93,19 @@ type listenerMetrics struct {
 func newListener(cfg *Config, accept *acceptor, auth authenticator, log *slog.Logger, reg prometheus.Registerer) (*listener, error) {
 	f := promauto.With(reg)
 	l := &listener{
-		accept: accept, auth: auth, log: log, maxInFlight: cfg.MaxInFlight, connectIn: connectWithin, writeIn: writeWithin,
+		accept: accept, auth: auth, log: log, maxInFlight: cfg.MaxInFlight, connectIn: connectWithin, writeIn: writeWithin, lookEvery: lookEvery,
 		open: make(map[*connection]struct{}),
 		metrics: listenerMetrics{
 			connections: f.NewGauge(prometheus.GaugeOpts{Name: "gateway_connections", Help: "Open MQTT connections."}),
 			refused:     f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_connections_refused_total", Help: "Connections refused, by cause."}, []string{"cause"}),
+			ended:       f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_connections_ended_total", Help: "Connections that the gateway itself ended, by cause."}, []string{"cause"}),
 			published:   f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_publishes_total", Help: "PUBLISH packets received, by quality of service."}, []string{"qos"}),
 			acked:       f.NewCounter(prometheus.CounterOpts{Name: "gateway_pubacks_total", Help: "PUBACK packets sent: each is a promise that the message is on disk."}),
 		},
 	}
-	socket, err := net.Listen("tcp", cfg.MQTT)
-	if err != nil {
-		return nil, fmt.Errorf("listen for MQTT on %s: %w; choose another address with --mqtt", cfg.MQTT, err)
+	if err := l.listen(cfg); err != nil {
+		return nil, errors.Join(err, l.closeSockets())
 	}
-	l.socket = socket
-
 	capabilities := mqtt.NewDefaultServerCapabilities()
 	capabilities.MaximumClients = cfg.MaxClients
 	capabilities.MaximumClientWritesPending = pendingWrites
@@ -113,9 +122,47 @@ func newListener(cfg *Config, accept *acceptor, auth authenticator, log *slog.Lo
 		SysTopicResendInterval: int64(24 * time.Hour / time.Second), // nobody may read them, and each stops the world
 	})
 	if err := l.server.AddHook(l, nil); err != nil {
-		return nil, errors.Join(fmt.Errorf("make the MQTT listener: %w", err), socket.Close())
+		return nil, errors.Join(fmt.Errorf("make the MQTT listener: %w", err), l.closeSockets())
 	}
 	return l, nil
+}
+
+// listen takes the addresses.
+func (l *listener) listen(cfg *Config) (err error) {
+	var listen net.ListenConfig
+	if cfg.MQTT != "" {
+		if l.socket, err = listen.Listen(context.Background(), "tcp", cfg.MQTT); err != nil {
+			return fmt.Errorf("listen for MQTT on %s: %w; choose another address with --mqtt", cfg.MQTT, err)
+		}
+	}
+	if !cfg.secure() {
+		return nil
+	}
+	if l.keys, err = newKeyring(cfg, l.log); err != nil {
+		return err
+	}
+	if l.secure, err = listen.Listen(context.Background(), "tcp", cfg.MQTTS); err != nil {
+		return fmt.Errorf("listen for MQTT over TLS on %s: %w; choose another address with --mqtts", cfg.MQTTS, err)
+	}
+	return nil
+}
+
+func (l *listener) sockets() []net.Listener {
+	var all []net.Listener
+	for _, s := range []net.Listener{l.socket, l.secure} {
+		if s != nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+func (l *listener) closeSockets() error {
+	var all []error
+	for _, s := range l.sockets() {
+		all = append(all, s.Close())
+	}
+	return errors.Join(all...)
 }
 
 // run serves until ctx ends. Then it accepts no connection and takes no message any more, waits a
@@ -123,17 +170,15 @@ func newListener(cfg *Config, accept *acceptor, auth authenticator, log *slog.Lo
 func (l *listener) run(ctx context.Context) error {
 	l.ctx = ctx
 	if err := l.server.Serve(); err != nil {
-		return errors.Join(fmt.Errorf("serve MQTT: %w", err), l.socket.Close())
+		return errors.Join(fmt.Errorf("serve MQTT: %w", err), l.closeSockets())
 	}
-	var clients sync.WaitGroup
-	accepting := make(chan struct{})
-	go func() {
-		defer close(accepting)
-		l.acceptAll(&clients)
-	}()
-	<-ctx.Done()
-	err := l.socket.Close()
-	<-accepting
+	var clients, accepting sync.WaitGroup
+	for _, s := range l.sockets() {
+		accepting.Go(func() { l.acceptAll(s, &clients) })
+	}
+	l.watch(ctx)
+	err := l.closeSockets()
+	accepting.Wait()
 	l.drain()
 	l.part()
 	clients.Wait()
@@ -145,9 +190,9 @@ func (l *listener) run(ctx context.Context) error {
 
 // acceptAll hands connections to the library until the socket is closed. The library's own loop
 // would end for good at the first error, such as too many open files.
-func (l *listener) acceptAll(clients *sync.WaitGroup) {
+func (l *listener) acceptAll(socket net.Listener, clients *sync.WaitGroup) {
 	for {
-		raw, err := l.socket.Accept()
+		raw, err := socket.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -156,20 +201,110 @@ func (l *listener) acceptAll(clients *sync.WaitGroup) {
 			time.Sleep(acceptAgain)
 			continue
 		}
-		c := &connection{Conn: raw, writeIn: l.writeIn, slots: make(chan struct{}, l.maxInFlight)}
+		c := &connection{Conn: raw, raw: raw, writeIn: l.writeIn, slots: make(chan struct{}, l.maxInFlight)}
 		c.ctx, c.cancel = context.WithCancel(l.ctx)
 		_ = c.SetReadDeadline(time.Now().Add(l.connectIn))
 		l.mu.Lock()
 		l.open[c] = struct{}{}
 		l.mu.Unlock()
 		clients.Go(func() {
-			_ = l.server.EstablishConnection("mqtt", c) // how a client ends is its own affair
+			l.serve(c, socket == l.secure)
 			_ = c.Close()
 			l.mu.Lock()
 			delete(l.open, c)
 			l.mu.Unlock()
 		})
 	}
+}
+
+// serve is a connection's whole life.
+func (l *listener) serve(c *connection, secure bool) {
+	if secure {
+		if err := l.handshake(c); err != nil {
+			l.metrics.refused.WithLabelValues("tls").Inc()
+			return
+		}
+	}
+	_ = l.server.EstablishConnection("mqtt", c) // how a client ends is its own affair
+}
+
+// handshake makes the connection one of TLS, and notes whose certificate its client has shown.
+func (l *listener) handshake(c *connection) error {
+	conn := tls.Server(c.raw, l.keys.config)
+	if err := conn.HandshakeContext(c.ctx); err != nil { // within the deadline that is set
+		return err
+	}
+	c.Conn, c.tls = conn, conn
+	if chain := conn.ConnectionState().PeerCertificates; len(chain) > 0 {
+		who, err := certified(chain[0])
+		if err != nil {
+			return err
+		}
+		c.certificate = &who
+	}
+	return nil
+}
+
+// watch looks every second whether somebody has lost the right to be connected, until ctx ends.
+func (l *listener) watch(ctx context.Context) {
+	ticks := time.NewTicker(l.lookEvery)
+	defer ticks.Stop()
+	rev := l.auth.Rev()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
+		l.looked.Add(1)
+		now := l.auth.Rev()
+		fresh := l.keys != nil && l.keys.refresh()
+		if now == rev && !fresh {
+			continue
+		}
+		rev = now
+		for _, c := range l.connected() {
+			if err := l.mayStay(c); err != nil {
+				l.metrics.ended.WithLabelValues("revoked").Inc()
+				l.log.Info("connection ends, its right to be here has ended", "operator", c.sender.operator, "pile", c.sender.pile, "err", err)
+				c.banned.Store(true)
+				go l.end(c, packets.ErrNotAuthorized)
+			}
+		}
+	}
+}
+
+// connected are the connections that have signed in.
+func (l *listener) connected() []*connection {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []*connection
+	for c := range l.open {
+		if c.client.Load() != nil && !c.banned.Load() {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+var (
+	errCredentialEnded = errors.New("the credential is revoked")
+	errNotRegistered   = errors.New("its name is not registered")
+)
+
+// mayStay tells whether what a connection has signed in with still holds.
+func (l *listener) mayStay(c *connection) error {
+	who := registry.Identity{Operator: c.sender.operator, Pile: c.sender.pile}
+	if c.certificate == nil {
+		if !l.auth.Holds(who, c.token) {
+			return errCredentialEnded
+		}
+		return nil
+	}
+	if !l.auth.Registered(who) {
+		return errNotRegistered
+	}
+	return l.keys.current.Load().verify(c.tls.ConnectionState().PeerCertificates)
 }
 
 // drain waits until what was taken is acknowledged.
@@ -194,29 +329,38 @@ func (l *listener) part() {
 	l.mu.Unlock()
 	var told sync.WaitGroup
 	for _, c := range open {
-		told.Go(func() {
-			late := time.AfterFunc(partWithin, func() { _ = c.Close() })
-			defer late.Stop()
-			if cl := c.client.Load(); cl != nil && cl.Properties.ProtocolVersion == 5 {
-				_ = l.server.DisconnectClient(cl, packets.ErrServerShuttingDown)
-			}
-			_ = c.Close()
-		})
+		told.Go(func() { l.end(c, packets.ErrServerShuttingDown) })
 	}
 	told.Wait()
+}
+
+// end ends a connection, one of MQTT 5 with a reason first, if it reads it soon.
+func (l *listener) end(c *connection, why packets.Code) {
+	late := time.AfterFunc(partWithin, func() { _ = c.Close() })
+	defer late.Stop()
+	if cl := c.client.Load(); cl != nil && cl.Properties.ProtocolVersion == 5 {
+		_ = l.server.DisconnectClient(cl, why)
+	}
+	_ = c.Close()
 }
 
 // A connection is one client's, from its TCP connection's beginning to its end. It is also the
 // net.Conn that the library writes to: every write has its own time, whoever makes it.
 type connection struct {
 	net.Conn
+	raw     net.Conn // below TLS; the same without
+	tls     *tls.Conn
 	writeIn time.Duration
 	ctx     context.Context //nolint:containedctx // ends with the connection
 	cancel  context.CancelFunc
 
-	client  atomic.Pointer[mqtt.Client] // set when it has signed in, with sender
+	certificate *registry.Identity // whose certificate was shown; nil without
+
+	client  atomic.Pointer[mqtt.Client] // set when it has signed in, with sender and token
 	sender  sender
-	session int64 // the gateway's number: when it began, in Unix nanoseconds; 0 before
+	token   [sha256.Size]byte // hash of what was signed in with, where there is no certificate
+	banned  atomic.Bool       // ended since its right has ended
+	session int64             // the gateway's number: when it began, in Unix nanoseconds; 0 before
 	slots   chan struct{}
 
 	mu       sync.Mutex
@@ -237,10 +381,11 @@ func (c *connection) Write(b []byte) (int, error) {
 // SetDeadline is how the library sets the time in which a packet must come (MQTT-3.1.2-24).
 func (c *connection) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
 
-// Close may be called again.
+// Close may be called again. TLS takes no leave by itself, which could wait for a client that does
+// not read; MQTT's packets tell where they end.
 func (c *connection) Close() error {
 	c.cancel()
-	return c.Conn.Close()
+	return c.raw.Close()
 }
 
 // A pendingAck is a QoS 1 message between its arrival and its PUBACK.
@@ -263,19 +408,36 @@ func (l *listener) Provides(b byte) bool {
 	return false
 }
 
-// OnConnectAuthenticate lets in whoever holds a credential. The client identifier is made unique
-// within its operator, so that nobody can take over a stranger's session (MQTT-3.1.4-3).
+// OnConnectAuthenticate lets in whoever holds a credential or has shown a certificate. The client
+// identifier is made unique within its operator, so that nobody can take over a stranger's session
+// (MQTT-3.1.4-3).
 func (l *listener) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) bool {
-	identity, ok := l.auth.Authenticate(string(pk.Connect.Username), string(pk.Connect.Password))
 	c := of(cl)
-	if !ok || c == nil {
+	if c == nil {
+		return false
+	}
+	identity, ok := l.signIn(c, string(pk.Connect.Username), string(pk.Connect.Password))
+	if !ok {
 		l.metrics.refused.WithLabelValues("credential").Inc()
 		return false
 	}
 	cl.ID = string(identity.Operator) + "/" + identity.Pile + "/" + cl.ID
 	c.sender = sender{operator: identity.Operator, pile: identity.Pile, answer: l.answer}
-	c.client.Store(cl)
-	return true
+	c.client.Store(cl) // from here on watch looks after it; what was revoked just before is seen here
+	return l.mayStay(c) == nil
+}
+
+// signIn tells who a client is. A certificate needs no password; a user name beside it must be the
+// certificate's own.
+func (l *listener) signIn(c *connection, username, password string) (registry.Identity, bool) {
+	if c.certificate == nil {
+		c.token = sha256.Sum256([]byte(password))
+		return l.auth.Authenticate(username, password)
+	}
+	if username != "" && username != c.certificate.String() {
+		return registry.Identity{}, false
+	}
+	return *c.certificate, l.auth.Registered(*c.certificate)
 }
 
 func (l *listener) answer(topic string, payload []byte) {
@@ -440,7 +602,7 @@ func (l *listener) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 // other client. A connection that the gateway itself ends, because it stops, says nothing of
 // the pile.
 func (l *listener) OnWill(cl *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
-	if c := of(cl); c != nil && l.ctx.Err() == nil {
+	if c := of(cl); c != nil && l.ctx.Err() == nil && !c.banned.Load() {
 		_ = l.accept.accept(l.ctx, &c.sender, will.TopicName, will.Payload, time.Now(), func(verdict) {})
 	}
 	return mqtt.Will{}, nil

@@ -55,7 +55,7 @@ func New(cfg *Config, log *journal.Log, dir *registry.Directory, logger *slog.Lo
 			g.bridges = append(g.bridges, newBridge(b, client, accept, logger, up))
 		}
 	}
-	if cfg.MQTT != "" {
+	if cfg.MQTT != "" || cfg.secure() {
 		var err error
 		if g.listener, err = newListener(cfg, accept, dir, logger, reg); err != nil {
 			return nil, err
@@ -64,12 +64,20 @@ func New(cfg *Config, log *journal.Log, dir *registry.Directory, logger *slog.Lo
 	return g, nil
 }
 
-// Addr is where the listener listens, "" where there is none.
+// Addr is where the listener listens without TLS, "" where it does not.
 func (g *Gateway) Addr() string {
-	if g.listener == nil {
+	if g.listener == nil || g.listener.socket == nil {
 		return ""
 	}
 	return g.listener.socket.Addr().String()
+}
+
+// SecureAddr is where the listener listens with TLS, "" where it does not.
+func (g *Gateway) SecureAddr() string {
+	if g.listener == nil || g.listener.secure == nil {
+		return ""
+	}
+	return g.listener.secure.Addr().String()
 }
 
 // Run serves until ctx ends. Then it first stops taking messages, and then stores what it took.
@@ -95,10 +103,10 @@ func (g *Gateway) Run(ctx context.Context) error {
 // Ready tells whether the gateway can keep its promise: whether the log answers.
 func (g *Gateway) Ready(ctx context.Context) error { return g.log.Ping(ctx) }
 
-// Close gives the address back where Run is never called.
+// Close gives the addresses back where Run is never called.
 func (g *Gateway) Close() error {
 	if g.listener == nil {
 		return nil
 	}
-	return g.listener.socket.Close()
+	return g.listener.closeSockets()
 }

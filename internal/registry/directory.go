@@ -31,6 +31,14 @@ type Identity struct {
 	Pile     string // "": the whole operator
 }
 
+// String gives the user name of the identity: the operator's id, or "{operator}:{pile}".
+func (i Identity) String() string {
+	if i.Pile == "" {
+		return string(i.Operator)
+	}
+	return string(i.Operator) + ":" + i.Pile
+}
+
 // A Directory is the registry in memory, for a look-up at every message. Look-ups take no lock:
 // each reads an immutable snapshot, of which a refresh replaces only the shards that changed. A
 // sync.RWMutex would make every message of every connection write to one shared cache line.
@@ -384,6 +392,21 @@ func (d *Directory) Authenticate(username, password string) (Identity, bool) {
 		return Identity{Operator: id.Operator, Pile: id.Equipment}, true
 	}
 	return Identity{Operator: charge.OperatorID(username)}, true
+}
+
+// Holds tells whether this token, given by its SHA-256, still lets this identity sign in.
+func (d *Directory) Holds(who Identity, token [sha256.Size]byte) bool {
+	return slices.Contains((*d.logins.Load())[who.String()], token)
+}
+
+// Registered tells whether the operator or the pile is known.
+func (d *Directory) Registered(who Identity) bool {
+	if who.Pile != "" {
+		_, ok := d.Pile(charge.PileID{Operator: who.Operator, Equipment: who.Pile})
+		return ok
+	}
+	_, ok := d.Operator(who.Operator)
+	return ok
 }
 
 // shardCount keeps a shard of a million piles at some 4,000: copying one takes well under a millisecond.

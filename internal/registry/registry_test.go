@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"log/slog"
@@ -599,6 +600,14 @@ func TestLifeOfACredential(t *testing.T) {
 		if got, gotOK := d.Authenticate(username, password); got != want || gotOK != ok {
 			t.Errorf("Authenticate(%s): got %+v, %v, want %+v, %v", username, got, gotOK, want, ok)
 		}
+		if id, err := charge.ParsePileID(username); err == nil { // who is signed in is asked about again
+			want = Identity{Operator: id.Operator, Pile: id.Equipment}
+		} else {
+			want = Identity{Operator: charge.OperatorID(username)}
+		}
+		if got := d.Holds(want, sha256.Sum256([]byte(password))); got != ok {
+			t.Errorf("Holds(%s): got %v, want %v", username, got, ok)
+		}
 	}
 	check("MA3CLQP01", token, whole, true)
 	check("MA3CLQP01", second, whole, true)
@@ -608,6 +617,12 @@ func TestLifeOfACredential(t *testing.T) {
 	check("MA3CLQP01", "", Identity{}, false)
 	check("MA3CLQP02", token, Identity{}, false)
 	check("", "", Identity{}, false)
+
+	for who, want := range map[Identity]bool{whole: true, pile: true, {Operator: "NONE"}: false, {Operator: "MA3CLQP02", Pile: "P9"}: false} {
+		if got := d.Registered(who); got != want {
+			t.Errorf("Registered(%s): got %v, want %v", who, got, want)
+		}
+	}
 
 	if err := r.RevokeCredential(ctx, credential.ID); err != nil {
 		t.Fatal(err)
