@@ -47,7 +47,10 @@ type acceptMetrics struct {
 	messages *prometheus.CounterVec
 	readings *prometheus.CounterVec
 	unknown  prometheus.Counter
+	slowed   *prometheus.CounterVec
 }
+
+func (m acceptMetrics) slow(by string) { m.slowed.WithLabelValues(by).Inc() }
 
 func newAcceptMetrics(reg prometheus.Registerer) acceptMetrics {
 	f := promauto.With(reg)
@@ -55,6 +58,7 @@ func newAcceptMetrics(reg prometheus.Registerer) acceptMetrics {
 		messages: f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_messages_total", Help: "Messages received, by where they came in."}, []string{"door"}),
 		readings: f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_readings_total", Help: "Good readings handed to the log, by kind."}, []string{"kind"}),
 		unknown:  f.NewCounter(prometheus.CounterOpts{Name: "gateway_unknown_fields_total", Help: "Fields of payloads that the platform does not know and leaves out."}),
+		slowed:   f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_slowed_total", Help: "Times that a sender was not read from for a while, by whose limit was reached: its pile's, its operator's, or that of new connections."}, []string{"by"}),
 	}
 }
 

@@ -31,13 +31,14 @@ type bridge struct {
 	cfg    bridgeConfig
 	client string // MQTT client identifier, pilewatch-{gateway}-{operator}-{n}
 	accept *acceptor
+	limits limits
 	log    *slog.Logger
 	up     prometheus.Gauge
 }
 
-func newBridge(cfg bridgeConfig, client string, accept *acceptor, log *slog.Logger, up *prometheus.GaugeVec) *bridge {
+func newBridge(cfg bridgeConfig, client string, accept *acceptor, limits limits, log *slog.Logger, up *prometheus.GaugeVec) *bridge {
 	return &bridge{
-		cfg: cfg, client: client, accept: accept,
+		cfg: cfg, client: client, accept: accept, limits: limits,
 		log: log.With("bridge", client, "operator", cfg.operator, "broker", cfg.broker),
 		up:  up.WithLabelValues(client, string(cfg.operator)),
 	}
@@ -57,6 +58,7 @@ func (b *bridge) run(ctx context.Context) error {
 	opts := b.options()
 	// The handler takes what the broker held for the session before the subscription is renewed.
 	opts.SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
+		b.limits.wait(ctx, b.accept.metrics.slow)
 		t := &taken{message: m, settled: make(chan bool, 1)}
 		select {
 		case order <- t:

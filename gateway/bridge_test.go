@@ -34,7 +34,7 @@ func openLane(t testing.TB, broker string, log *heldLog) *lane {
 	l := &lane{log: log, book: &rejectBook{}}
 	up := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "up"}, []string{"bridge", "operator"})
 	l.bridge = newBridge(bridgeConfig{operator: "OP", broker: "tcp://" + broker, connections: 1}, "pilewatch-test-OP-1",
-		testAcceptor(somePiles(), log, l.book), slog.New(slog.DiscardHandler), up)
+		testAcceptor(somePiles(), log, l.book), limits{}, slog.New(slog.DiscardHandler), up)
 	l.stop = start(t, l.run)
 	return l
 }
@@ -240,7 +240,7 @@ func TestBridgeThatMayNotSubscribeIsNotUp(t *testing.T) {
 	l := &lane{log: newHeldLog(false), book: &rejectBook{}}
 	up := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "up"}, []string{"bridge", "operator"})
 	l.bridge = newBridge(bridgeConfig{operator: "OP", broker: "tcp://" + d.socket.Addr().String(), user: "OP", password: "secret", connections: 1},
-		"pilewatch-test-OP-1", testAcceptor(somePiles(), l.log, l.book), slog.New(slog.NewTextHandler(log, nil)), up)
+		"pilewatch-test-OP-1", testAcceptor(somePiles(), l.log, l.book), limits{}, slog.New(slog.NewTextHandler(log, nil)), up)
 	start(t, l.run)
 	eventually(t, "it says that it may not", func() bool { return strings.Contains(log.String(), "is the account allowed to?") })
 	if got := testutil.ToFloat64(l.up); got != 0 {

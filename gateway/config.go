@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"pilewatch/internal/charge"
 )
@@ -15,25 +16,35 @@ import (
 // Config is the gateway's settings. The defaults suit one machine: the listener is on loopback,
 // since it speaks without TLS.
 type Config struct {
-	Name          string   `help:"This gateway's name, part of its MQTT client identifiers at operators' brokers; keep it when the gateway moves." default:"gateway-1" env:"NAME"`
-	MQTT          string   `name:"mqtt" help:"Where piles connect over MQTT (host:port); empty listens nowhere." default:"127.0.0.1:1883" env:"MQTT"`
-	PlainAnywhere bool     `help:"Let --mqtt be an address that others can reach: what is said there, passwords too, can be read on the way." env:"PLAIN_ANYWHERE"`
-	MQTTS         string   `name:"mqtts" help:"Where piles connect over MQTT with TLS (host:port), once there is a certificate." default:":8883" env:"MQTTS"`
-	TLSCert       string   `name:"tls-cert" help:"Certificate of the gateway with those between it and its authority (PEM). Read again when it changes, as are the others." env:"TLS_CERT" placeholder:"FILE" type:"path"`
-	TLSKey        string   `name:"tls-key" help:"Its private key (PEM)." env:"TLS_KEY" placeholder:"FILE" type:"path"`
-	TLSClientCA   string   `name:"tls-client-ca" help:"Authorities of clients' certificates (PEM). A certificate for {operator} or {operator}:{pile} then takes the place of name and password." env:"TLS_CLIENT_CA" placeholder:"FILE" type:"path"`
-	TLSCRL        string   `name:"tls-crl" help:"Lists of their revoked certificates (PEM or DER)." env:"TLS_CRL" placeholder:"FILE" type:"path"`
-	TLSClientCert string   `name:"tls-client-cert" help:"With --tls-client-ca, whether a client must show a certificate or may sign in with name and password instead: ${enum}." enum:"required,optional" default:"required" env:"TLS_CLIENT_CERT"`
-	Bridge        []string `help:"An operator's broker to subscribe to: mqtt://USER@HOST:PORT/OPERATOR?password-file=FILE&connections=N. May be given several times. More than one connection share the load, with those of other gateways." env:"BRIDGE" sep:"none" placeholder:"URL"`
-	MaxInFlight   int      `help:"Messages of one connection accepted and not yet acknowledged; beyond it the gateway stops reading from that connection." default:"256" env:"MAX_IN_FLIGHT"`
-	MaxClients    int64    `help:"Connections in all." default:"200000" env:"MAX_CLIENTS"`
+	Name                 string        `help:"This gateway's name, part of its MQTT client identifiers at operators' brokers; keep it when the gateway moves." default:"gateway-1" env:"NAME"`
+	MQTT                 string        `name:"mqtt" help:"Where piles connect over MQTT (host:port); empty listens nowhere." default:"127.0.0.1:1883" env:"MQTT"`
+	PlainAnywhere        bool          `help:"Let --mqtt be an address that others can reach: what is said there, passwords too, can be read on the way." env:"PLAIN_ANYWHERE"`
+	MQTTS                string        `name:"mqtts" help:"Where piles connect over MQTT with TLS (host:port), once there is a certificate." default:":8883" env:"MQTTS"`
+	TLSCert              string        `name:"tls-cert" help:"Certificate of the gateway with those between it and its authority (PEM). Read again when it changes, as are the others." env:"TLS_CERT" placeholder:"FILE" type:"path"`
+	TLSKey               string        `name:"tls-key" help:"Its private key (PEM)." env:"TLS_KEY" placeholder:"FILE" type:"path"`
+	TLSClientCA          string        `name:"tls-client-ca" help:"Authorities of clients' certificates (PEM). A certificate for {operator} or {operator}:{pile} then takes the place of name and password." env:"TLS_CLIENT_CA" placeholder:"FILE" type:"path"`
+	TLSCRL               string        `name:"tls-crl" help:"Lists of their revoked certificates (PEM or DER)." env:"TLS_CRL" placeholder:"FILE" type:"path"`
+	TLSClientCert        string        `name:"tls-client-cert" help:"With --tls-client-ca, whether a client must show a certificate or may sign in with name and password instead: ${enum}." enum:"required,optional" default:"required" env:"TLS_CLIENT_CERT"`
+	Bridge               []string      `help:"An operator's broker to subscribe to: mqtt://USER@HOST:PORT/OPERATOR?password-file=FILE&connections=N. May be given several times. More than one connection share the load, with those of other gateways." env:"BRIDGE" sep:"none" placeholder:"URL"`
+	MaxInFlight          int           `help:"Messages of one connection accepted and not yet acknowledged; beyond it the gateway stops reading from that connection." default:"256" env:"MAX_IN_FLIGHT"`
+	MaxWaitingBytes      int64         `help:"Bytes of all readings accepted and not yet stored; beyond it the gateway stops reading." default:"67108864" env:"MAX_WAITING_BYTES"`
+	MaxPacketBytes       uint32        `help:"Largest MQTT packet; a larger one ends its connection. A payload over 1 MiB is told back as a reject." default:"4194304" env:"MAX_PACKET_BYTES"`
+	MaxClients           int64         `help:"Connections in all." default:"200000" env:"MAX_CLIENTS"`
+	MaxClientsPerAddress int           `help:"Connections of one address (of IPv6, of its first 64 bits); 0 for no limit, as behind a load balancer that hides addresses." default:"20000" env:"MAX_CLIENTS_PER_ADDRESS"`
+	MaxConnectRate       float64       `help:"New connections a second; more wait their turn. 0 for no limit." default:"2000" env:"MAX_CONNECT_RATE"`
+	MaxWrongPasswords    int           `help:"Wrong passwords of one name at one address, at once and then a minute; ten times as many of one address for all names. 0 for no limit." default:"10" env:"MAX_WRONG_PASSWORDS"`
+	MaxPileRate          float64       `help:"Messages a second of a pile that connects by itself; more wait. 0 for no limit." default:"50" env:"MAX_PILE_RATE"`
+	MaxOperatorRate      float64       `help:"Messages a second of an operator, over all its connections, piles and bridges; more wait. 0 for no limit." default:"20000" env:"MAX_OPERATOR_RATE"`
+	MaxKeepAlive         time.Duration `help:"Longest keep-alive; a client that is silent for one and a half of it is disconnected, also where it asks for more or for none." default:"20m" env:"MAX_KEEP_ALIVE"`
 }
 
 // Defaults is the configuration of a gateway on one machine.
 func Defaults() *Config {
 	return &Config{
 		Name: "gateway-1", MQTT: "127.0.0.1:1883", MQTTS: ":8883", TLSClientCert: certificateRequired,
-		MaxInFlight: 256, MaxClients: 200_000,
+		MaxInFlight: 256, MaxWaitingBytes: 64 << 20, MaxPacketBytes: maxPacketBytes,
+		MaxClients: 200_000, MaxClientsPerAddress: 20_000, MaxConnectRate: 2000, MaxWrongPasswords: 10,
+		MaxPileRate: 50, MaxOperatorRate: 20_000, MaxKeepAlive: 20 * time.Minute,
 	}
 }
 
@@ -47,7 +58,38 @@ func (c *Config) check() error {
 	if c.MaxClients < 1 {
 		return fmt.Errorf("--max-clients %d: want 1 or more", c.MaxClients)
 	}
-	return c.checkDoors()
+	return errors.Join(c.checkLimits(), c.checkDoors())
+}
+
+// Bounds of limits: a packet must hold a CONNECT, and MQTT's keep-alive has two bytes, of which
+// the library can double the half only below 43,690.
+const (
+	leastPacketBytes = connectBytes
+	mostPacketBytes  = 256 << 20
+	leastWaiting     = 1 << 20
+	leastKeepAlive   = 5 * time.Second
+	mostKeepAlive    = 12 * time.Hour
+)
+
+func (c *Config) checkLimits() error {
+	switch {
+	case c.MaxPacketBytes < leastPacketBytes || c.MaxPacketBytes > mostPacketBytes:
+		return fmt.Errorf("--max-packet-bytes %d: want %d to %d", c.MaxPacketBytes, leastPacketBytes, mostPacketBytes)
+	case c.MaxWaitingBytes < leastWaiting:
+		return fmt.Errorf("--max-waiting-bytes %d: want %d or more", c.MaxWaitingBytes, leastWaiting)
+	case c.MaxClientsPerAddress < 0:
+		return fmt.Errorf("--max-clients-per-address %d: want 1 or more, or 0 for no limit", c.MaxClientsPerAddress)
+	case c.MaxWrongPasswords < 0:
+		return fmt.Errorf("--max-wrong-passwords %d: want 1 or more, or 0 for no limit", c.MaxWrongPasswords)
+	case c.MaxKeepAlive < leastKeepAlive || c.MaxKeepAlive > mostKeepAlive:
+		return fmt.Errorf("--max-keep-alive %s: want %s to %s", c.MaxKeepAlive, leastKeepAlive, mostKeepAlive)
+	}
+	for flag, v := range map[string]float64{"connect": c.MaxConnectRate, "pile": c.MaxPileRate, "operator": c.MaxOperatorRate} {
+		if !(v >= 0) {
+			return fmt.Errorf("--max-%s-rate %v: want a number a second, or 0 for no limit", flag, v)
+		}
+	}
+	return nil
 }
 
 // secure tells whether the gateway speaks TLS.

@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func sorted(s []string) []string {
@@ -69,6 +71,19 @@ func TestConfigCheck(t *testing.T) {
 		{"nothing may be under way", func(c *Config) { c.MaxInFlight = 0 }, "--max-in-flight"},
 		{"more under way than MQTT can say", func(c *Config) { c.MaxInFlight = 65536 }, "--max-in-flight"},
 		{"nobody may come in", func(c *Config) { c.MaxClients = 0 }, "--max-clients"},
+		{"packets that hold no CONNECT", func(c *Config) { c.MaxPacketBytes = 1000 }, "--max-packet-bytes"},
+		{"packets larger than MQTT's", func(c *Config) { c.MaxPacketBytes = 1 << 29 }, "--max-packet-bytes"},
+		{"no room for what waits", func(c *Config) { c.MaxWaitingBytes = 0 }, "--max-waiting-bytes"},
+		{"fewer than none of an address", func(c *Config) { c.MaxClientsPerAddress = -1 }, "--max-clients-per-address"},
+		{"fewer than no wrong passwords", func(c *Config) { c.MaxWrongPasswords = -1 }, "--max-wrong-passwords"},
+		{"less than no messages of a pile", func(c *Config) { c.MaxPileRate = -1 }, "--max-pile-rate"},
+		{"no number of messages of an operator", func(c *Config) { c.MaxOperatorRate = math.NaN() }, "--max-operator-rate"},
+		{"less than no connections a second", func(c *Config) { c.MaxConnectRate = -1 }, "--max-connect-rate"},
+		{"silence of a second", func(c *Config) { c.MaxKeepAlive = time.Second }, "--max-keep-alive"},
+		{"silence of a day", func(c *Config) { c.MaxKeepAlive = 24 * time.Hour }, "--max-keep-alive"},
+		{"no limits where there need be none", func(c *Config) {
+			c.MaxClientsPerAddress, c.MaxWrongPasswords, c.MaxPileRate, c.MaxOperatorRate, c.MaxConnectRate = 0, 0, 0, 0, 0
+		}, ""},
 		{"plain, where others can reach it", func(c *Config) { c.MQTT = "10.1.2.3:1883" }, "--plain-anywhere"},
 		{"plain on every address", func(c *Config) { c.MQTT = ":1883" }, "--plain-anywhere"},
 		{"plain on every address, and it is meant", func(c *Config) { c.MQTT, c.PlainAnywhere = "0.0.0.0:1883", true }, ""},

@@ -124,10 +124,19 @@ type door struct {
 // openDoor starts a listener; set may change it first.
 func openDoor(t testing.TB, log *heldLog, set func(*listener)) *door {
 	t.Helper()
+	return openDoorWith(t, log, nil, set)
+}
+
+// openDoorWith may change its settings.
+func openDoorWith(t testing.TB, log *heldLog, configure func(*Config), set func(*listener)) *door {
+	t.Helper()
 	d := &door{t: t, log: log, book: &rejectBook{}}
 	cfg := Defaults()
 	cfg.MQTT = "127.0.0.1:0"
-	l, err := newListener(cfg, testAcceptor(somePiles(), log, d.book), someLogins, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if configure != nil {
+		configure(cfg)
+	}
+	l, err := newListener(cfg, testAcceptor(somePiles(), log, d.book), someLogins, newPace(cfg.MaxPileRate, cfg.MaxOperatorRate), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"net"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +22,7 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/time/rate"
 
 	"pilewatch/internal/charge"
 	"pilewatch/internal/registry"
@@ -27,7 +30,7 @@ import (
 )
 
 const (
-	maxPacketBytes = 4 << 20          // a larger packet ends its connection
+	maxPacketBytes = 4 << 20          // the default
 	connectWithin  = 10 * time.Second // for a client's CONNECT; who only opens a connection cannot keep it
 	writeWithin    = 10 * time.Second // for a client that does not read its acknowledgements
 	acceptAgain    = 100 * time.Millisecond
@@ -63,6 +66,13 @@ type listener struct {
 	socket      net.Listener // plain; nil where there is none
 	secure      net.Listener // TLS; nil where there is none
 	keys        *keyring     // of secure
+	arrivals    *rate.Limiter
+	guesses     *guesses
+	pace        *pace
+	refusals    *tally // connections refused and ended, by cause
+	keepAlive   uint16 // the longest, in seconds
+	perAddress  int    // connections, 0 for no limit
+	maxClients  int64
 	accept      *acceptor
 	auth        authenticator
 	log         *slog.Logger
@@ -79,7 +89,8 @@ type listener struct {
 
 	mu      sync.Mutex
 	open    map[*connection]struct{}
-	session int64 // the last that was given out
+	from    map[netip.Prefix]int // how many of open
+	session int64                // the last that was given out
 }
 
 type listenerMetrics struct {
@@ -90,11 +101,13 @@ type listenerMetrics struct {
 	acked       prometheus.Counter
 }
 
-func newListener(cfg *Config, accept *acceptor, auth authenticator, log *slog.Logger, reg prometheus.Registerer) (*listener, error) {
+func newListener(cfg *Config, accept *acceptor, auth authenticator, pace *pace, log *slog.Logger, reg prometheus.Registerer) (*listener, error) {
 	f := promauto.With(reg)
 	l := &listener{
 		accept: accept, auth: auth, log: log, maxInFlight: cfg.MaxInFlight, connectIn: connectWithin, writeIn: writeWithin, lookEvery: lookEvery,
-		open: make(map[*connection]struct{}),
+		open: make(map[*connection]struct{}), from: make(map[netip.Prefix]int), guesses: newGuesses(cfg.MaxWrongPasswords),
+		pace: pace, keepAlive: uint16(cfg.MaxKeepAlive / time.Second), //nolint:gosec // checked: mostKeepAlive
+		perAddress: cfg.MaxClientsPerAddress, maxClients: cfg.MaxClients,
 		metrics: listenerMetrics{
 			connections: f.NewGauge(prometheus.GaugeOpts{Name: "gateway_connections", Help: "Open MQTT connections."}),
 			refused:     f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_connections_refused_total", Help: "Connections refused, by cause."}, []string{"cause"}),
@@ -103,13 +116,19 @@ func newListener(cfg *Config, accept *acceptor, auth authenticator, log *slog.Lo
 			acked:       f.NewCounter(prometheus.CounterOpts{Name: "gateway_pubacks_total", Help: "PUBACK packets sent: each is a promise that the message is on disk."}),
 		},
 	}
+	l.refusals = newTally(func(cause string, count int, last []any) {
+		log.Warn("connections refused or ended", append([]any{"cause", cause, "count", count}, last...)...)
+	})
+	if cfg.MaxConnectRate > 0 {
+		l.arrivals = rate.NewLimiter(rate.Limit(cfg.MaxConnectRate), burstOf(cfg.MaxConnectRate))
+	}
 	if err := l.listen(cfg); err != nil {
 		return nil, errors.Join(err, l.closeSockets())
 	}
 	capabilities := mqtt.NewDefaultServerCapabilities()
-	capabilities.MaximumClients = cfg.MaxClients
+	capabilities.MaximumClients = math.MaxInt64 // OnConnect counts, and says so
 	capabilities.MaximumClientWritesPending = pendingWrites
-	capabilities.MaximumPacketSize = maxPacketBytes
+	capabilities.MaximumPacketSize = cfg.MaxPacketBytes
 	capabilities.ReceiveMaximum = uint16(cfg.MaxInFlight) //nolint:gosec // checked: mostInFlight
 	capabilities.MaximumQos = 1
 	capabilities.SharedSubAvailable = 0
@@ -129,7 +148,8 @@ func newListener(cfg *Config, accept *acceptor, auth authenticator, log *slog.Lo
 
 // listen takes the addresses.
 func (l *listener) listen(cfg *Config) (err error) {
-	var listen net.ListenConfig
+	// MQTT's keep-alive finds who is gone; Go's default would wake every pile's modem each 15 s.
+	listen := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Minute, Interval: 30 * time.Second, Count: 4}}
 	if cfg.MQTT != "" {
 		if l.socket, err = listen.Listen(context.Background(), "tcp", cfg.MQTT); err != nil {
 			return fmt.Errorf("listen for MQTT on %s: %w; choose another address with --mqtt", cfg.MQTT, err)
@@ -182,6 +202,7 @@ func (l *listener) run(ctx context.Context) error {
 	l.drain()
 	l.part()
 	clients.Wait()
+	l.refusals.sweep(time.Now(), true)
 	if err := errors.Join(err, l.server.Close()); err != nil {
 		return fmt.Errorf("stop MQTT: %w", err)
 	}
@@ -192,28 +213,71 @@ func (l *listener) run(ctx context.Context) error {
 // would end for good at the first error, such as too many open files.
 func (l *listener) acceptAll(socket net.Listener, clients *sync.WaitGroup) {
 	for {
+		// Who comes in a storm waits in the kernel's queue, where it costs next to nothing.
+		limits{operator: l.arrivals}.wait(l.ctx, func(string) { l.accept.metrics.slow("arrivals") })
 		raw, err := socket.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
-			l.log.Warn("connection cannot be accepted", "err", err)
+			l.refusals.add(time.Now(), "cannot_accept", 1, "err", err)
 			time.Sleep(acceptAgain)
 			continue
 		}
-		c := &connection{Conn: raw, raw: raw, writeIn: l.writeIn, slots: make(chan struct{}, l.maxInFlight)}
+		c := &connection{Conn: raw, raw: raw, from: origin(raw), writeIn: l.writeIn, slots: make(chan struct{}, l.maxInFlight)}
 		c.ctx, c.cancel = context.WithCancel(l.ctx)
 		_ = c.SetReadDeadline(time.Now().Add(l.connectIn))
-		l.mu.Lock()
-		l.open[c] = struct{}{}
-		l.mu.Unlock()
+		if !l.enter(c) {
+			l.metrics.refused.WithLabelValues(tooMany).Inc()
+			l.refusals.add(time.Now(), tooMany, 1, "address", c.from)
+			_ = c.Close()
+			continue
+		}
 		clients.Go(func() {
 			l.serve(c, socket == l.secure)
 			_ = c.Close()
-			l.mu.Lock()
-			delete(l.open, c)
-			l.mu.Unlock()
+			l.leave(c)
 		})
+	}
+}
+
+// Causes for which a connection is refused or ended, in metrics and in the log.
+const (
+	tooMany        = "too_many"
+	tooManyFrom    = "too_many_of_address"
+	guessing       = "too_many_wrong_passwords"
+	credential     = "credential"
+	noTLS          = "tls"
+	silent         = "silent"
+	packetTooLarge = "packet_too_large"
+	protocol       = "protocol"
+	qos2           = "qos2"
+	revoked        = "revoked"
+)
+
+// notSignedIn is how many connections more than --max-clients may be open: they have 10 s to say
+// who they are, and are told why they are refused.
+const notSignedIn = 20_000
+
+// enter counts the connection, or tells that there is no room for it.
+func (l *listener) enter(c *connection) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if int64(len(l.open)) >= l.maxClients+notSignedIn {
+		return false
+	}
+	l.open[c] = struct{}{}
+	l.from[c.from]++
+	c.crowded = l.perAddress > 0 && c.from.IsValid() && l.from[c.from] > l.perAddress
+	return true
+}
+
+func (l *listener) leave(c *connection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, c)
+	if l.from[c.from]--; l.from[c.from] == 0 {
+		delete(l.from, c.from)
 	}
 }
 
@@ -221,11 +285,45 @@ func (l *listener) acceptAll(socket net.Listener, clients *sync.WaitGroup) {
 func (l *listener) serve(c *connection, secure bool) {
 	if secure {
 		if err := l.handshake(c); err != nil {
-			l.metrics.refused.WithLabelValues("tls").Inc()
+			l.metrics.refused.WithLabelValues(noTLS).Inc()
+			l.refusals.add(time.Now(), noTLS, 1, "address", c.from, "err", err)
 			return
 		}
 	}
-	_ = l.server.EstablishConnection("mqtt", c) // how a client ends is its own affair
+	err := l.server.EstablishConnection("mqtt", c)
+	if c.joined {
+		l.pace.leave(c.sender.operator, c.sender.pile)
+	}
+	l.tellEnd(c, err)
+}
+
+// tellEnd tells why a connection has ended, where neither side has ended it by its own will.
+func (l *listener) tellEnd(c *connection, err error) {
+	code, coded := errors.AsType[packets.Code](err)
+	failure, network := errors.AsType[net.Error](err)
+	var cause string
+	switch {
+	case err == nil || l.ctx.Err() != nil || c.told:
+		return
+	case errors.Is(err, packets.ErrPacketTooLarge):
+		cause = packetTooLarge
+	case errors.Is(err, packets.ErrRejectPacket):
+		cause = qos2 // the one that OnPacketRead rejects
+	case network && failure.Timeout():
+		cause = silent
+	case coded && code.Code >= packets.ErrUnspecifiedError.Code:
+		cause = protocol
+	default:
+		return // the client has gone
+	}
+	if c.client.Load() == nil {
+		l.metrics.refused.WithLabelValues(cause).Inc()
+	} else {
+		l.metrics.ended.WithLabelValues(cause).Inc()
+	}
+	if cause != silent { // which is what mobile networks do all day
+		l.refusals.add(time.Now(), cause, 1, "address", c.from, "operator", c.sender.operator, "pile", c.sender.pile, "err", err)
+	}
 }
 
 // handshake makes the connection one of TLS, and notes whose certificate its client has shown.
@@ -257,6 +355,7 @@ func (l *listener) watch(ctx context.Context) {
 		case <-ticks.C:
 		}
 		l.looked.Add(1)
+		l.refusals.sweep(time.Now(), false)
 		now := l.auth.Rev()
 		fresh := l.keys != nil && l.keys.refresh()
 		if now == rev && !fresh {
@@ -265,9 +364,9 @@ func (l *listener) watch(ctx context.Context) {
 		rev = now
 		for _, c := range l.connected() {
 			if err := l.mayStay(c); err != nil {
-				l.metrics.ended.WithLabelValues("revoked").Inc()
-				l.log.Info("connection ends, its right to be here has ended", "operator", c.sender.operator, "pile", c.sender.pile, "err", err)
 				c.banned.Store(true)
+				l.metrics.ended.WithLabelValues(revoked).Inc()
+				l.refusals.add(time.Now(), revoked, 1, "address", c.from, "operator", c.sender.operator, "pile", c.sender.pile, "err", err)
 				go l.end(c, packets.ErrNotAuthorized)
 			}
 		}
@@ -349,6 +448,9 @@ func (l *listener) end(c *connection, why packets.Code) {
 type connection struct {
 	net.Conn
 	raw     net.Conn // below TLS; the same without
+	from    netip.Prefix
+	crowded bool // too many of its address were here when it came
+	hello   hello
 	tls     *tls.Conn
 	writeIn time.Duration
 	ctx     context.Context //nolint:containedctx // ends with the connection
@@ -359,6 +461,9 @@ type connection struct {
 	client  atomic.Pointer[mqtt.Client] // set when it has signed in, with sender and token
 	sender  sender
 	token   [sha256.Size]byte // hash of what was signed in with, where there is no certificate
+	limits  limits            // of what it may send
+	joined  bool              // to pace
+	told    bool              // that it was refused
 	banned  atomic.Bool       // ended since its right has ended
 	session int64             // the gateway's number: when it began, in Unix nanoseconds; 0 before
 	slots   chan struct{}
@@ -366,6 +471,37 @@ type connection struct {
 	mu       sync.Mutex
 	waiting  []*pendingAck // in the order received
 	flushing bool
+}
+
+// connectBytes bounds the first packet: its texts have 64 KiB at most each, and nobody has signed
+// in yet for whom more memory might be taken.
+const connectBytes = 128 << 10
+
+// A hello reads how long the first packet is said to be (MQTT 2.1.4).
+type hello struct {
+	read   int // bytes of the fixed header
+	length int
+	done   bool
+}
+
+func (h *hello) tooLarge(b []byte) bool {
+	for i := 0; i < len(b) && !h.done; i++ {
+		if h.read > 0 {
+			h.length |= int(b[i]&127) << (7 * (h.read - 1))
+			h.done = b[i] < 128 || h.read == 4
+		}
+		h.read++
+	}
+	return h.length > connectBytes
+}
+
+// Read looks at the first packet's length before the library makes room for it.
+func (c *connection) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if !c.hello.done && c.hello.tooLarge(b[:n]) {
+		return 0, packets.ErrPacketTooLarge
+	}
+	return n, err
 }
 
 // Write ends the connection when it fails: after half a packet nothing else may follow.
@@ -401,11 +537,46 @@ func (l *listener) ID() string { return "gateway" }
 // Provides tells the library which hooks to call.
 func (l *listener) Provides(b byte) bool {
 	switch b {
-	case mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished,
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnSessionEstablish, mqtt.OnSessionEstablished,
 		mqtt.OnDisconnect, mqtt.OnPacketRead, mqtt.OnPacketEncode, mqtt.OnPublish, mqtt.OnWill:
 		return true
 	}
 	return false
+}
+
+// OnConnect refuses whom there is no room for, and who has guessed too often: that one is told
+// what a wrong password is told. It bounds the keep-alive, also of a client that wants none: MQTT
+// 5 clients are told (MQTT-3.1.2-21), others may be disconnected when they are silent.
+func (l *listener) OnConnect(cl *mqtt.Client, pk packets.Packet) error {
+	c := of(cl)
+	if c == nil {
+		return packets.ErrNotAuthorized
+	}
+	if cl.State.Keepalive == 0 || cl.State.Keepalive > l.keepAlive {
+		cl.State.Keepalive, cl.State.ServerKeepalive = l.keepAlive, true
+	}
+	code, cause := packets.ErrServerBusy, tooMany
+	switch {
+	case atomic.LoadInt64(&l.server.Info.ClientsConnected) >= l.maxClients:
+	case c.crowded:
+		code, cause = packets.ErrQuotaExceeded, tooManyFrom
+	case c.certificate == nil && !l.guesses.mayTry(c.from, string(pk.Connect.Username), time.Now()):
+		code, cause = packets.ErrBadUsernameOrPassword, guessing
+	default:
+		return nil
+	}
+	l.refuse(c, cause)
+	if cl.Properties.ProtocolVersion < 5 && cause != guessing {
+		code = packets.ErrServerUnavailable
+	}
+	_ = l.server.SendConnack(cl, code, false, nil) // it may have gone
+	return code
+}
+
+func (l *listener) refuse(c *connection, cause string) {
+	c.told = true
+	l.metrics.refused.WithLabelValues(cause).Inc()
+	l.refusals.add(time.Now(), cause, 1, "address", c.from)
 }
 
 // OnConnectAuthenticate lets in whoever holds a credential or has shown a certificate. The client
@@ -418,13 +589,19 @@ func (l *listener) OnConnectAuthenticate(cl *mqtt.Client, pk packets.Packet) boo
 	}
 	identity, ok := l.signIn(c, string(pk.Connect.Username), string(pk.Connect.Password))
 	if !ok {
-		l.metrics.refused.WithLabelValues("credential").Inc()
+		l.refuse(c, credential)
+		l.guesses.wrong(c.from, string(pk.Connect.Username), time.Now())
 		return false
 	}
 	cl.ID = string(identity.Operator) + "/" + identity.Pile + "/" + cl.ID
 	c.sender = sender{operator: identity.Operator, pile: identity.Pile, answer: l.answer}
+	c.limits, c.joined = l.pace.join(identity.Operator, identity.Pile), true
 	c.client.Store(cl) // from here on watch looks after it; what was revoked just before is seen here
-	return l.mayStay(c) == nil
+	if l.mayStay(c) != nil {
+		l.refuse(c, revoked)
+		return false
+	}
+	return true
 }
 
 // signIn tells who a client is. A certificate needs no password; a user name beside it must be the
@@ -455,7 +632,7 @@ func of(cl *mqtt.Client) *connection {
 // OnPacketEncode announces to MQTT 5 clients what else ends their connection (MQTT-3.2.2-15).
 func (l *listener) OnPacketEncode(_ *mqtt.Client, pk packets.Packet) packets.Packet {
 	if pk.FixedHeader.Type == packets.Connack && pk.ReasonCode == 0 {
-		pk.Properties.MaximumPacketSize = maxPacketBytes
+		pk.Properties.MaximumPacketSize = l.server.Options.Capabilities.MaximumPacketSize
 	}
 	return pk
 }
@@ -547,7 +724,6 @@ func (l *listener) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Pac
 		return pk, nil
 	}
 	if pk.FixedHeader.Qos > 1 {
-		l.metrics.refused.WithLabelValues("qos2").Inc()
 		if cl.Properties.ProtocolVersion == 5 {
 			_ = l.server.DisconnectClient(cl, packets.ErrQosNotSupported)
 		}
@@ -570,6 +746,7 @@ func (l *listener) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 	if c == nil {
 		return pk, packets.ErrRejectPacket
 	}
+	c.limits.wait(c.ctx, l.accept.metrics.slow)
 	topic, received := strings.TrimPrefix(pk.TopicName, dropped), time.Now()
 	if pk.FixedHeader.Qos == 0 {
 		l.metrics.published.WithLabelValues("0").Inc()

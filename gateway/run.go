@@ -31,6 +31,8 @@ func New(cfg *Config, log *journal.Log, dir *registry.Directory, logger *slog.Lo
 	}
 	logger = logger.With("service", "gateway")
 	g := &Gateway{log: log, writer: log.NewWriter(logger, reg)}
+	g.writer.Bound(cfg.MaxWaitingBytes)
+	pace := newPace(cfg.MaxPileRate, cfg.MaxOperatorRate)
 	g.rejects = newRejectRecorder(log.PublishReject, logger, reg)
 	accept := &acceptor{
 		piles: dir, log: g.writer, partition: log.PartitionOf, rejects: g.rejects, metrics: newAcceptMetrics(reg),
@@ -52,12 +54,12 @@ func New(cfg *Config, log *journal.Log, dir *registry.Directory, logger *slog.Lo
 			// must never come to speak for another operator when the settings change.
 			made[b.operator]++
 			client := fmt.Sprintf("pilewatch-%s-%s-%d", cfg.Name, b.operator, made[b.operator])
-			g.bridges = append(g.bridges, newBridge(b, client, accept, logger, up))
+			g.bridges = append(g.bridges, newBridge(b, client, accept, pace.join(b.operator, ""), logger, up))
 		}
 	}
 	if cfg.MQTT != "" || cfg.secure() {
 		var err error
-		if g.listener, err = newListener(cfg, accept, dir, logger, reg); err != nil {
+		if g.listener, err = newListener(cfg, accept, dir, pace, logger, reg); err != nil {
 			return nil, err
 		}
 	}

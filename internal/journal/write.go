@@ -44,6 +44,7 @@ type Writer struct {
 	log     *Log
 	slog    *slog.Logger
 	room    *semaphore.Weighted
+	most    int64 // bytes of room
 	metrics writerMetrics
 
 	mu   sync.Mutex
@@ -74,7 +75,7 @@ func (l *Log) NewWriter(log *slog.Logger, reg prometheus.Registerer) *Writer {
 	f := promauto.With(reg)
 	return &Writer{
 		log: l, slog: log,
-		room: semaphore.NewWeighted(waitingBytes),
+		room: semaphore.NewWeighted(waitingBytes), most: waitingBytes,
 		full: make(chan struct{}, 1),
 		metrics: writerMetrics{
 			readings: f.NewCounter(prometheus.CounterOpts{Name: "gateway_log_readings_total", Help: "Readings stored in the log."}),
@@ -90,6 +91,10 @@ func (l *Log) NewWriter(log *slog.Logger, reg prometheus.Registerer) *Writer {
 	}
 }
 
+// Bound sets how many bytes may be accepted and not yet stored, 64 MiB without it. It is called
+// before Run and Append.
+func (w *Writer) Bound(bytes int64) { w.room, w.most = semaphore.NewWeighted(bytes), bytes }
+
 // Append takes the readings of one message and returns; stored is called, from another
 // goroutine, when all of them are on disk. It waits while too much waits already, and fails
 // only when ctx ends.
@@ -100,7 +105,7 @@ func (w *Writer) Append(ctx context.Context, readings []Placed, stored func()) e
 		encoded = appendReading(encoded, &readings[i].Reading)
 		ends[i] = len(encoded)
 	}
-	weight := min(int64(len(encoded)), waitingBytes)
+	weight := min(int64(len(encoded)), w.most)
 	if err := w.room.Acquire(ctx, weight); err != nil {
 		return err
 	}
