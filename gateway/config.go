@@ -28,6 +28,7 @@ type Config struct {
 	Bridge               []string      `help:"An operator's broker to subscribe to: mqtt://USER@HOST:PORT/OPERATOR?password-file=FILE&connections=N. May be given several times. More than one connection share the load, with those of other gateways." env:"BRIDGE" sep:"none" placeholder:"URL"`
 	MaxInFlight          int           `help:"Messages of one connection accepted and not yet acknowledged; beyond it the gateway stops reading from that connection." default:"256" env:"MAX_IN_FLIGHT"`
 	MaxWaitingBytes      int64         `help:"Bytes of all readings accepted and not yet stored; beyond it the gateway stops reading." default:"67108864" env:"MAX_WAITING_BYTES"`
+	LogMinFree           uint64        `help:"Bytes that stay free on the embedded log's disk: below this, and below 5 % of it, nothing is acknowledged until there is room again." default:"2147483648" env:"LOG_MIN_FREE"`
 	MaxPacketBytes       uint32        `help:"Largest MQTT packet; a larger one ends its connection. A payload over 1 MiB is told back as a reject." default:"4194304" env:"MAX_PACKET_BYTES"`
 	MaxClients           int64         `help:"Connections in all." default:"200000" env:"MAX_CLIENTS"`
 	MaxClientsPerAddress int           `help:"Connections of one address (of IPv6, of its first 64 bits); 0 for no limit, as behind a load balancer that hides addresses." default:"20000" env:"MAX_CLIENTS_PER_ADDRESS"`
@@ -42,7 +43,7 @@ type Config struct {
 func Defaults() *Config {
 	return &Config{
 		Name: "gateway-1", MQTT: "127.0.0.1:1883", MQTTS: ":8883", TLSClientCert: certificateRequired,
-		MaxInFlight: 256, MaxWaitingBytes: 64 << 20, MaxPacketBytes: maxPacketBytes,
+		MaxInFlight: 256, MaxWaitingBytes: 64 << 20, LogMinFree: 2 << 30, MaxPacketBytes: maxPacketBytes,
 		MaxClients: 200_000, MaxClientsPerAddress: 20_000, MaxConnectRate: 2000, MaxWrongPasswords: 10,
 		MaxPileRate: 50, MaxOperatorRate: 20_000, MaxKeepAlive: 20 * time.Minute,
 	}

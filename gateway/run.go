@@ -32,6 +32,7 @@ func New(cfg *Config, log *journal.Log, dir *registry.Directory, logger *slog.Lo
 	logger = logger.With("service", "gateway")
 	g := &Gateway{log: log, writer: log.NewWriter(logger, reg)}
 	g.writer.Bound(cfg.MaxWaitingBytes)
+	g.writer.KeepFree(cfg.LogMinFree)
 	pace := newPace(cfg.MaxPileRate, cfg.MaxOperatorRate)
 	g.rejects = newRejectRecorder(log.PublishReject, logger, reg)
 	accept := &acceptor{

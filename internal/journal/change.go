@@ -113,8 +113,11 @@ type Reject struct {
 }
 
 // PublishReject records a reject without waiting for the disk: rejects discard their oldest and
-// must never hold readings back.
+// must never hold readings back. ErrDiskLow.
 func (l *Log) PublishReject(r Reject) error {
+	if l.diskLow.Load() {
+		return ErrDiskLow
+	}
 	data, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode reject: %w", err)

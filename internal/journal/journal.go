@@ -14,9 +14,12 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -57,7 +60,12 @@ func Embedded(dir string) Config {
 
 // A Log is an open log. Its methods are safe for concurrent use.
 type Log struct {
-	server     *server.Server // nil where the log is elsewhere
+	cfg        Config
+	serverMu   sync.Mutex
+	server     *server.Server // nil where the log is elsewhere; under serverMu
+	broken     atomic.Bool    // server has failed to write, and will fail from then on
+	dir        string         // of server's files
+	diskLow    atomic.Bool    // nothing may be written now
 	unlock     func() error
 	conn       *nats.Conn
 	js         jetstream.JetStream
@@ -70,7 +78,7 @@ var ErrTaken = errors.New("another pilewatch has this log open")
 
 // Open opens the log and makes the streams that are not there yet.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Log, error) {
-	l := &Log{log: log}
+	l := &Log{log: log, cfg: cfg}
 	if err := l.connect(cfg); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -88,10 +96,10 @@ func (l *Log) connect(cfg Config) error {
 	}
 	url := cfg.URL
 	if url == "" {
-		if err := l.startServer(cfg); err != nil {
+		if err := l.embed(cfg); err != nil {
 			return err
 		}
-		opts = append(opts, nats.InProcessServer(l.server))
+		opts = append(opts, nats.InProcessServer(inProcess{l}), nats.ReconnectWait(100*time.Millisecond))
 		cfg.TokenFile = tokenFile(cfg.Dir)
 	}
 	if cfg.TokenFile != "" {
@@ -115,10 +123,20 @@ func (l *Log) connect(cfg Config) error {
 	return nil
 }
 
-// startServer runs JetStream in this process. Every write is on disk before it is acknowledged
-// (SyncAlways): the default would acknowledge up to two minutes earlier, and a power cut in
-// between would lose readings that their senders were told are safe.
-func (l *Log) startServer(cfg Config) error {
+// inProcess connects to whichever server runs now.
+type inProcess struct{ log *Log }
+
+func (p inProcess) InProcessConn() (net.Conn, error) {
+	p.log.serverMu.Lock()
+	defer p.log.serverMu.Unlock()
+	if p.log.server == nil {
+		return nil, errors.New("the embedded log does not run")
+	}
+	return p.log.server.InProcessConn()
+}
+
+// embed takes the directory for this process and starts the server in it.
+func (l *Log) embed(cfg Config) error {
 	dir := filepath.Join(cfg.Dir, "log")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the log's directory: %w", err)
@@ -127,7 +145,38 @@ func (l *Log) startServer(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	l.unlock = unlock
+	l.unlock, l.dir = unlock, dir
+	return l.startServer(cfg)
+}
+
+// restart ends the embedded server and starts it again: JetStream keeps its first failure to write
+// (no space left on the disk, say) and stores nothing more, whatever room there is later.
+func (l *Log) restart() error {
+	l.stopServer()
+	l.broken.Store(false)
+	if err := l.startServer(l.cfg); err != nil {
+		l.broken.Store(true)
+		return err
+	}
+	return nil
+}
+
+func (l *Log) stopServer() {
+	l.serverMu.Lock()
+	running := l.server
+	l.server = nil
+	l.serverMu.Unlock()
+	if running != nil {
+		running.Shutdown()
+		running.WaitForShutdown()
+	}
+}
+
+// startServer runs JetStream in this process. Every write is on disk before it is acknowledged
+// (SyncAlways): the default would acknowledge up to two minutes earlier, and a power cut in
+// between would lose readings that their senders were told are safe.
+func (l *Log) startServer(cfg Config) error {
+	dir := l.dir
 	token, err := ensureToken(tokenFile(cfg.Dir))
 	if err != nil {
 		return err
@@ -150,13 +199,16 @@ func (l *Log) startServer(cfg Config) error {
 			return err
 		}
 	}
-	l.server, err = server.NewServer(opts)
+	fresh, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("make the embedded log in %s: %w", dir, err)
 	}
-	l.server.SetLoggerV2(&serverLog{log: l.log}, false, false, false)
-	l.server.Start()
-	if !l.server.ReadyForConnections(30 * time.Second) {
+	fresh.SetLoggerV2(&serverLog{log: l.log, broken: &l.broken}, false, false, false)
+	l.serverMu.Lock()
+	l.server = fresh
+	l.serverMu.Unlock()
+	fresh.Start()
+	if !fresh.ReadyForConnections(30 * time.Second) {
 		return fmt.Errorf("start the embedded log in %s: not ready within 30 s; is its disk readable and %s free?", dir, cfg.Listen)
 	}
 	return nil
@@ -242,10 +294,7 @@ func (l *Log) Close() error {
 	if l.conn != nil {
 		l.conn.Close()
 	}
-	if l.server != nil {
-		l.server.Shutdown()
-		l.server.WaitForShutdown()
-	}
+	l.stopServer()
 	if l.unlock != nil {
 		return l.unlock()
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -49,15 +51,26 @@ func hostPort(addr string) (string, int, error) {
 }
 
 // serverLog hands what the embedded server says to our log: its warnings and errors are ours,
-// its chat is for debugging.
-type serverLog struct{ log *slog.Logger }
+// its chat is for debugging. It is also the one place where the server tells that it has failed to
+// write and so has given a stream up.
+type serverLog struct {
+	log    *slog.Logger
+	broken *atomic.Bool
+}
+
+const givenUp = "ritical write error"
 
 func (s *serverLog) Noticef(format string, v ...any) { s.say(s.log.Debug, format, v) }
 func (s *serverLog) Warnf(format string, v ...any)   { s.say(s.log.Debug, format, v) }
-func (s *serverLog) Errorf(format string, v ...any)  { s.say(s.log.Error, format, v) }
-func (s *serverLog) Fatalf(format string, v ...any)  { s.say(s.log.Error, format, v) }
-func (s *serverLog) Debugf(string, ...any)           {}
-func (s *serverLog) Tracef(string, ...any)           {}
+func (s *serverLog) Errorf(format string, v ...any) {
+	if strings.Contains(format, givenUp) {
+		s.broken.Store(true)
+	}
+	s.say(s.log.Error, format, v)
+}
+func (s *serverLog) Fatalf(format string, v ...any) { s.say(s.log.Error, format, v) }
+func (s *serverLog) Debugf(string, ...any)          {}
+func (s *serverLog) Tracef(string, ...any)          {}
 
 func (s *serverLog) say(at func(string, ...any), format string, v []any) {
 	at("embedded log", "says", fmt.Sprintf(format, v...))

@@ -45,6 +45,7 @@ type Writer struct {
 	slog    *slog.Logger
 	room    *semaphore.Weighted
 	most    int64 // bytes of room
+	disk    disk
 	metrics writerMetrics
 
 	mu   sync.Mutex
@@ -67,14 +68,20 @@ type writerMetrics struct {
 	waiting  prometheus.Gauge
 	refused  prometheus.Counter
 	away     prometheus.Gauge
+	free     prometheus.Gauge
+	low      prometheus.Gauge
 	seconds  prometheus.Histogram
 }
 
 // NewWriter makes a writer; Run stores what Append gathers.
 func (l *Log) NewWriter(log *slog.Logger, reg prometheus.Registerer) *Writer {
 	f := promauto.With(reg)
+	d := disk{keepFree: keepFree, every: lookAtDisk}
+	if l.dir != "" {
+		d.free = diskOf(l.dir)
+	}
 	return &Writer{
-		log: l, slog: log,
+		log: l, slog: log, disk: d,
 		room: semaphore.NewWeighted(waitingBytes), most: waitingBytes,
 		full: make(chan struct{}, 1),
 		metrics: writerMetrics{
@@ -83,6 +90,8 @@ func (l *Log) NewWriter(log *slog.Logger, reg prometheus.Registerer) *Writer {
 			waiting:  f.NewGauge(prometheus.GaugeOpts{Name: "gateway_log_waiting_bytes", Help: "Bytes accepted and not yet stored in the log."}),
 			refused:  f.NewCounter(prometheus.CounterOpts{Name: "gateway_log_refused_total", Help: "Attempts to store a batch that the log refused; each is tried again."}),
 			away:     f.NewGauge(prometheus.GaugeOpts{Name: "gateway_log_away", Help: "1 while the log refuses or does not answer."}),
+			free:     f.NewGauge(prometheus.GaugeOpts{Name: "gateway_log_disk_free_bytes", Help: "Free space of the embedded log's disk; 0 where the log is elsewhere."}),
+			low:      f.NewGauge(prometheus.GaugeOpts{Name: "gateway_log_disk_low", Help: "1 while the embedded log's disk is too full to acknowledge anything."}),
 			seconds: f.NewHistogram(prometheus.HistogramOpts{
 				Name: "gateway_log_store_seconds", Help: "From the first reading of a batch to its storage on disk.",
 				Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
@@ -171,15 +180,29 @@ func (w *Writer) Run(ctx context.Context) error {
 
 	ticks := time.NewTicker(tickEvery)
 	defer ticks.Stop()
-	store(w.tick())
+	again := time.NewTicker(w.disk.every)
+	defer again.Stop()
+	w.look()
+	told.Go(func() { w.watch(ctx) }) // by itself: also while the log refuses
+	if !w.log.diskLow.Load() {
+		store(w.tick())
+	}
 	for {
+		due, full := ticks.C, w.full
+		if w.log.diskLow.Load() {
+			due, full = nil, nil // nobody can be heard, and so no time passes for those who judge
+		}
 		select {
 		case <-ctx.Done():
+			if w.log.diskLow.Load() {
+				return nil // senders keep what was not stored
+			}
 			store(w.take())
 			return nil
-		case <-ticks.C:
+		case <-again.C:
+		case <-due:
 			store(w.tick())
-		case <-w.full:
+		case <-full:
 			store(w.gather(ctx))
 		}
 	}
@@ -304,10 +327,12 @@ func (w *Writer) storeAll(ctx context.Context, waiting []*message) bool {
 			w.slog.Warn("log refuses readings, acknowledgements wait", "err", why)
 		}
 		waiting = again
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(wait):
+		for waited := false; !waited || w.log.diskLow.Load(); waited = true {
+			select {
+			case <-ctx.Done():
+				return false
+			case <-time.After(wait):
+			}
 		}
 		wait = min(2*wait, retryMost)
 	}
