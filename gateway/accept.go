@@ -82,7 +82,7 @@ func (a *acceptor) accept(ctx context.Context, from *sender, topic string, paylo
 	}
 	a.metrics.messages.WithLabelValues(door).Inc()
 
-	address, readings, refused := a.read(from, topic, payload, received)
+	address, readings, refused, unnamed := a.read(from, topic, payload, received)
 	placed := make([]journal.Placed, 0, len(readings)+1)
 	decoded := len(refused) == 0
 	for i := range readings {
@@ -105,7 +105,7 @@ func (a *acceptor) accept(ctx context.Context, from *sender, topic string, paylo
 	}
 	if len(refused) > 0 {
 		a.rejects.record(from, address, topic, payload, received, refused)
-		placed = a.heardOf(placed, from, address, refused, received)
+		placed = a.heardOf(placed, from, address, refused, unnamed, received)
 	}
 	if len(placed) == 0 {
 		stored(v)
@@ -115,17 +115,17 @@ func (a *acceptor) accept(ctx context.Context, from *sender, topic string, paylo
 }
 
 // read takes the message apart, if its sender may speak for who it is said to be of.
-func (a *acceptor) read(from *sender, topic string, payload []byte, received time.Time) (wire.Address, []charge.Reading, []wire.Reject) {
+func (a *acceptor) read(from *sender, topic string, payload []byte, received time.Time) (wire.Address, []charge.Reading, []wire.Reject, []string) {
 	address, err := wire.ParseTopic(topic)
 	switch {
 	case err != nil:
-		return address, nil, []wire.Reject{{Index: -1, Reason: wire.BadTopic, Detail: err.Error()}}
+		return address, nil, []wire.Reject{{Index: -1, Reason: wire.BadTopic, Detail: err.Error()}}, nil
 	case !from.speaksFor(address):
-		return address, nil, []wire.Reject{{Index: -1, Reason: wire.NotYours, Detail: "the credential is not for this operator's pile"}}
+		return address, nil, []wire.Reject{{Index: -1, Reason: wire.NotYours, Detail: "the credential is not for this operator's pile"}}, nil
 	}
 	readings, refused, counts := wire.Decode(address, payload, received)
 	a.metrics.unknown.Add(float64(counts.UnknownFields))
-	return address, readings, refused
+	return address, readings, refused, counts.Unnamed
 }
 
 // speaksFor tells whether the pile, or all of the operator's piles, are the sender's.
@@ -148,7 +148,7 @@ func (a *acceptor) known(r *charge.Reading) (*registry.Pile, wire.Reason, string
 // heardOf adds a record of presence for each registered pile of the sender's of which something was
 // refused and nothing else of the message was of use: whoever sends nonsense is there all the
 // same. A pile with a credential of its own is there whatever its message says.
-func (a *acceptor) heardOf(placed []journal.Placed, from *sender, address wire.Address, refused []wire.Reject, received time.Time) []journal.Placed {
+func (a *acceptor) heardOf(placed []journal.Placed, from *sender, address wire.Address, refused []wire.Reject, unnamed []string, received time.Time) []journal.Placed {
 	seen := make(map[string]bool, len(placed)+1)
 	for i := range placed {
 		seen[placed[i].Reading.Pile.Equipment] = true
@@ -170,6 +170,9 @@ func (a *acceptor) heardOf(placed []journal.Placed, from *sender, address wire.A
 	add(address.Pile)
 	for _, r := range refused {
 		add(r.Pile)
+	}
+	for _, name := range unnamed {
+		add(name)
 	}
 	return placed
 }

@@ -311,6 +311,37 @@ func TestAcceptEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// Each pile of a payload is heard, also of one with so many bad objects that not each is named.
+func TestEveryPileOfABadPayloadIsHeard(t *testing.T) {
+	piles, log := somePiles(), newHeldLog(false)
+	var payload []string
+	const n = 300
+	for i := range n {
+		id := charge.PileID{Operator: "OP", Equipment: fmt.Sprintf("M%d", i)}
+		piles[id] = &registry.Pile{ID: id, Station: &charge.Station{Township: "371721101"}}
+		payload = append(payload, fmt.Sprintf(`{"pile":"M%d","connector":"1"}`, i)) // without a time
+	}
+	a := testAcceptor(piles, log, &rejectBook{})
+	from := sender{operator: "OP", answer: func(string, []byte) {}}
+	if err := a.accept(t.Context(), &from, statusOfMany, []byte("["+strings.Join(payload, ",")+"]"), time.Now(), func(verdict) {}); err != nil {
+		t.Fatal(err)
+	}
+	heard := make(map[charge.PileID]int)
+	for _, r := range log.readings() {
+		if r.Kind == charge.KindHeard {
+			heard[r.Pile]++
+		}
+	}
+	if len(heard) != n {
+		t.Errorf("%d piles are heard, want %d", len(heard), n)
+	}
+	for id, times := range heard {
+		if times != 1 {
+			t.Errorf("%s is heard %d times, want once", id, times)
+		}
+	}
+}
+
 func TestRejectNamesTheObject(t *testing.T) {
 	tests := []struct {
 		name, payload string

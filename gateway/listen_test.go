@@ -49,9 +49,7 @@ func TestPubackWaitsForTheLogInTheOrderReceived(t *testing.T) {
 	c.pong()
 	held[1]()
 	c.acks(6)
-	if n := d.underWay.Load(); n != 0 {
-		t.Errorf("%d messages are under way in the end", n)
-	}
+	eventually(t, "nothing is under way in the end", func() bool { return d.underWay.Load() == 0 })
 }
 
 func TestTooManyUnderWayStopTheReading(t *testing.T) {

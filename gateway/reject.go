@@ -23,6 +23,7 @@ const (
 	answerEvery    = time.Second
 	sampleBytes    = 1024
 	mostKeys       = 100_000 // of (operator, pile, reason); beyond it rejects are counted by operator and reason
+	mostKeysOfOne  = 10_000  // the same of one operator: its flood must not take the others' names
 	answerDetails  = 16      // rejects listed in one answer; the rest is counted
 	sweepEvery     = 250 * time.Millisecond
 	mostOpenAnswer = 10_000
@@ -35,9 +36,12 @@ type rejectRecorder struct {
 	publish func(journal.Reject) error
 	log     *slog.Logger
 	total   *prometheus.CounterVec
+	told    *tally // in our own log, by operator and reason
+	late    *tally // what the log could not take at once, by error
 
 	mu      sync.Mutex
 	samples map[sampleKey]*sampled
+	keysOf  map[charge.OperatorID]int // of samples
 	answers map[answerKey]*answer
 }
 
@@ -86,7 +90,14 @@ func newRejectRecorder(publish func(journal.Reject) error, log *slog.Logger, reg
 	}
 	return &rejectRecorder{
 		publish: publish, log: log, total: total,
-		samples: make(map[sampleKey]*sampled), answers: make(map[answerKey]*answer),
+		told: newTally(func(_ string, count int, last []any) {
+			log.Warn("messages cannot be used", append([]any{"count", count}, last...)...)
+		}),
+		late: newTally(func(cause string, count int, _ []any) {
+			// Readings go first; the counters have them in any case.
+			log.Warn("rejects are recorded later", "count", count, "err", cause)
+		}),
+		samples: make(map[sampleKey]*sampled), keysOf: make(map[charge.OperatorID]int), answers: make(map[answerKey]*answer),
 	}
 }
 
@@ -97,6 +108,8 @@ func (r *rejectRecorder) record(from *sender, address wire.Address, topic string
 	for _, one := range refused {
 		count := max(one.Count, 1)
 		r.total.WithLabelValues(string(one.Reason)).Add(float64(count))
+		r.told.add(received, string(from.operator)+" "+string(one.Reason), count,
+			"operator", from.operator, "reason", one.Reason, "pile", clean(one.Pile, 80), "detail", one.Detail)
 		pile := one.Pile
 		if pile == "" && address.Pile != wire.Many {
 			pile = address.Pile
@@ -118,32 +131,33 @@ func kindName(k charge.Kind) string {
 }
 
 func (r *rejectRecorder) sample(key sampleKey, reject journal.Reject, payload []byte) {
-	if r.samples[key] == nil && len(r.samples) >= mostKeys {
+	if r.samples[key] == nil && (len(r.samples) >= mostKeys || r.keysOf[key.operator] >= mostKeysOfOne) {
 		key.pile, reject.Pile = "", ""
 	}
 	s := r.samples[key]
 	if s == nil {
-		r.samples[key] = &sampled{since: reject.At, last: reject}
+		s = &sampled{since: reject.At, last: reject}
+		r.samples[key] = s
+		r.keysOf[key.operator]++
 		reject.Sample = clean(string(payload[:min(len(payload), sampleBytes+utf8.UTFMax)]), sampleBytes)
-		r.store(reject)
+		if err := r.publish(reject); err != nil {
+			r.late.add(reject.At, err.Error(), reject.Count)
+			s.last, s.count = reject, reject.Count // with the next ones
+		}
 		return
 	}
 	s.count += reject.Count
 	s.last = reject
 }
 
-func (r *rejectRecorder) store(reject journal.Reject) {
-	if err := r.publish(reject); err != nil {
-		// The counter has it; the log cannot take it now, and readings go first.
-		r.log.Warn("reject is counted only", "reason", reject.Reason, "count", reject.Count, "err", err)
-	}
-}
-
 // answer tells the sender, on the reject topic of its pile; where the topic names no pile of the
-// sender's, on the one of its operator.
+// sender's, on the one of its operator. A pile that has signed in by itself may read its own only.
 func (r *rejectRecorder) answer(from *sender, address wire.Address, topic string, received time.Time, refused []wire.Reject) {
 	to := wire.RejectTopic(string(from.operator), wire.Many)
-	if address.Pile != "" && from.speaksFor(address) {
+	switch {
+	case from.pile != "":
+		to = wire.RejectTopic(string(from.operator), from.pile)
+	case address.Pile != "" && from.speaksFor(address):
 		to = wire.RejectTopic(string(from.operator), address.Pile)
 	}
 	key := answerKey{from.broker, to}
@@ -194,9 +208,13 @@ func (r *rejectRecorder) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			r.sweepSamples(func(*sampled) bool { return true })
+			r.told.sweep(time.Now(), true)
+			r.late.sweep(time.Now(), true)
 			return nil
 		case now := <-ticks.C:
 			r.sweepAnswers(now)
+			r.told.sweep(now, false)
+			r.late.sweep(now, false)
 			r.sweepSamples(func(s *sampled) bool { return now.Sub(s.since) >= sampleEvery })
 		}
 	}
@@ -216,7 +234,8 @@ func (r *rejectRecorder) sweepAnswers(now time.Time) {
 	}
 }
 
-// sweepSamples stores the count of every key that is due, and forgets it.
+// sweepSamples stores the count of every key that is due, and forgets it; what the log does not
+// take stays until the next time.
 func (r *rejectRecorder) sweepSamples(due func(*sampled) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -226,9 +245,14 @@ func (r *rejectRecorder) sweepSamples(due func(*sampled) bool) {
 		}
 		if s.count > 0 {
 			s.last.Count = s.count
-			r.store(s.last)
+			if r.publish(s.last) != nil {
+				continue
+			}
 		}
 		delete(r.samples, key)
+		if r.keysOf[key.operator]--; r.keysOf[key.operator] == 0 {
+			delete(r.keysOf, key.operator)
+		}
 	}
 }
 

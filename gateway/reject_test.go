@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"pilewatch/internal/charge"
+	"pilewatch/internal/journal"
 	"pilewatch/internal/wire"
 )
 
@@ -146,7 +147,8 @@ func TestAnswersGoToTheTopicThatTheSenderMayRead(t *testing.T) {
 			{"its pile, signed in by itself", "P1", statusOfP1, "evcs/v1/OP/P1/reject"},
 			{"its many piles", "", statusOfMany, "evcs/v1/OP/-/reject"},
 			{"another operator's pile", "", "evcs/v1/OTHER/P1/status", "evcs/v1/OP/-/reject"},
-			{"its operator's other pile", "P1", "evcs/v1/OP/P2/status", "evcs/v1/OP/-/reject"},
+			{"its operator's other pile, which it may not read of", "P1", "evcs/v1/OP/P2/status", "evcs/v1/OP/P1/reject"},
+			{"a topic of something else, signed in by itself", "P1", "lamp", "evcs/v1/OP/P1/reject"},
 			{"a topic of its pile of no kind", "", "evcs/v1/OP/P1/weather", "evcs/v1/OP/P1/reject"},
 			{"a pile that cannot be named", "", "evcs/v1/OP/P 1/status", "evcs/v1/OP/-/reject"},
 			{"a topic of something else", "", "lamp", "evcs/v1/OP/-/reject"},
@@ -203,11 +205,17 @@ func TestAnswersAreAtMostOneASecondATopic(t *testing.T) {
 
 func TestAFloodOfRejectsIsBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rejectRecorder, book *rejectBook, stop func()) {
-		const flood = mostKeys + 5000
-		for i := range flood {
-			refuse(r, &operatorOP, fmt.Sprintf("evcs/v1/OP/P%d/status", i), "x", wire.UnknownPile)
+		const operators, of = mostKeys/mostKeysOfOne + 2, mostKeysOfOne + 500
+		for o := range operators {
+			from := sender{operator: charge.OperatorID(fmt.Sprintf("O%d", o)), answer: func(string, []byte) {}}
+			for i := range of {
+				refuse(r, &from, fmt.Sprintf("evcs/v1/O%d/P%d/status", o, i), "x", wire.UnknownPile)
+			}
+			if n := r.keysOf[from.operator]; n > mostKeysOfOne+1 {
+				t.Errorf("%s has %d samples open", from.operator, n)
+			}
 		}
-		if len(r.samples) > mostKeys+1 || len(r.answers) > mostOpenAnswer {
+		if len(r.samples) > mostKeys+operators || len(r.answers) > mostOpenAnswer {
 			t.Errorf("%d samples and %d answers are open", len(r.samples), len(r.answers))
 		}
 		stop()
@@ -215,8 +223,74 @@ func TestAFloodOfRejectsIsBounded(t *testing.T) {
 		for _, one := range book.all() {
 			counted += one.Count
 		}
-		if counted != flood {
-			t.Errorf("%d rejects are counted in what is recorded, want %d", counted, flood)
+		if counted != operators*of {
+			t.Errorf("%d rejects are counted in what is recorded, want %d", counted, operators*of)
+		}
+		if len(r.keysOf) != 0 {
+			t.Errorf("%d operators are remembered in the end, want none", len(r.keysOf))
+		}
+	})
+}
+
+func TestTheFloodOfOneLeavesTheOthersTheirNames(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rejectRecorder, book *rejectBook, _ func()) {
+		for i := range mostKeysOfOne + 10 {
+			refuse(r, &operatorOP, fmt.Sprintf("evcs/v1/OP/P%d/status", i), "x", wire.UnknownPile)
+		}
+		other := sender{operator: "OTHER", answer: func(string, []byte) {}}
+		refuse(r, &other, "evcs/v1/OTHER/P7/status", "x", wire.UnknownPile)
+		all := book.all()
+		if last := all[len(all)-1]; last.Operator != "OTHER" || last.Pile != "P7" {
+			t.Errorf("recorded of the other: %+v, want its pile P7", last)
+		}
+	})
+}
+
+func TestWhatTheLogCannotTakeIsRecordedLater(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rejectRecorder, book *rejectBook, _ func()) {
+		busy := true
+		r.publish = func(one journal.Reject) error {
+			if busy {
+				return journal.ErrBusy
+			}
+			return book.publish(one)
+		}
+		for range 5 {
+			refuse(r, &operatorOP, statusOfP1, "the payload", wire.BadJSON)
+		}
+		time.Sleep(2 * sampleEvery)
+		r.mu.Lock()
+		busy = false
+		r.mu.Unlock()
+		time.Sleep(2 * sweepEvery)
+		all := book.all()
+		if len(all) != 1 || all[0].Count != 5 {
+			t.Errorf("recorded: %+v, want one record of 5", all)
+		}
+	})
+}
+
+func TestRejectsAreOneLineInTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := &lines{}
+		full := func(journal.Reject) error { return journal.ErrBusy }
+		r := newRejectRecorder(full, slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.run(ctx) }()
+		for i := range 1000 {
+			refuse(r, &operatorOP, fmt.Sprintf("evcs/v1/OP/P%d/status", i), "x", wire.BadJSON)
+		}
+		time.Sleep(tellEvery + time.Second)
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		got := log.String()
+		for line, want := range map[string]int{"\n": 4, "messages cannot be used": 2, "rejects are recorded later": 2, "count=999": 2, "operator=OP reason=bad_json": 2} {
+			if n := strings.Count(got, line); n != want {
+				t.Errorf("%q is in the log %d times, want %d:\n%s", line, n, want, got)
+			}
 		}
 	})
 }

@@ -97,6 +97,11 @@ func (l *Log) FollowChanges(ctx context.Context, from uint64, fn func(seq uint64
 	})
 }
 
+const maxRejectsPending = maxPublishesPending / 4
+
+// ErrBusy is returned by PublishReject while so much is under way that readings need the room.
+var ErrBusy = errors.New("the log is busy")
+
 // A Reject is a message, or several alike within a minute, that could not be used.
 type Reject struct {
 	At       time.Time `json:"at"`
@@ -113,10 +118,13 @@ type Reject struct {
 }
 
 // PublishReject records a reject without waiting for the disk: rejects discard their oldest and
-// must never hold readings back. ErrDiskLow.
+// must never hold readings back, so they may fill but a quarter of what may be under way. ErrDiskLow, ErrBusy.
 func (l *Log) PublishReject(r Reject) error {
 	if l.diskLow.Load() {
 		return ErrDiskLow
+	}
+	if l.js.PublishAsyncPending() > maxRejectsPending {
+		return ErrBusy
 	}
 	data, err := json.Marshal(r)
 	if err != nil {

@@ -38,6 +38,7 @@ type Reject struct {
 // Counts tells what was left out without refusing anything.
 type Counts struct {
 	UnknownFields int
+	Unnamed       []string // piles of refused objects that are told as one with others and so not named in a Reject; a name may come again
 }
 
 // Decode reads one payload that came on the topic of address at received: a JSON object, or an
@@ -80,6 +81,9 @@ func (p *parser) reject(index int, o *object, reason Reason, detail string) {
 	}
 	// A payload of nothing but brackets would otherwise fill memory with complaints about it.
 	if len(p.rejects) >= maxRejectsTold {
+		if r.Pile != "" {
+			p.counts.Unnamed = append(p.counts.Unnamed, r.Pile)
+		}
 		for i := range p.rejects {
 			if same := &p.rejects[i]; same.Reason == reason && same.Count > 0 {
 				same.Count++
