@@ -74,6 +74,7 @@ func told(t *testing.T, s *site) {
 			At: noon.Add(time.Duration(i) * time.Second), Operator: "MA3CLQP01", Pile: "P1", Topic: "evcs/v1/" + evil, Reason: reason, Sample: evil, Count: 1 + i,
 		})
 	}
+	s.feed.rejects = append(s.feed.rejects, journal.Reject{At: noon, Operator: "MA3CLQP02", Pile: "NEW", Topic: "evcs/v1/x", Reason: "unknown_pile", Sample: evil, Count: 5})
 	s.feed.publish(journal.Change{At: noon, Events: []charge.Event{
 		{ID: "0-1-0", At: noon, Kind: charge.CoverageGained, Township: "371721101", Station: evil, After: "effective"},
 		{ID: "0-1-1", At: noon, Kind: charge.ConnectorFault, Township: "371721102", Pile: "MA3CLQP02:P1", Conn: "1", Fault: "insulation"},
@@ -82,7 +83,7 @@ func told(t *testing.T, s *site) {
 
 func TestEndpointsAnswer(t *testing.T) {
 	s := openSite(t, Config{Public: true}, func(s *site) { told(t, s) })
-	eventually(t, "rejects are there", func() bool { r, _ := s.recent.rejectsOf("", "", 9); return len(r) == 3 })
+	eventually(t, "rejects are there", func() bool { r, _ := s.recent.rejectsOf("", "", 9); return len(r) == 4 })
 	eventually(t, "events are there", func() bool { e, _ := s.recent.eventsOf("37", 0, 99, 9); return len(e) == 2 })
 	for _, tt := range []struct {
 		name, path string
@@ -141,10 +142,13 @@ func TestEndpointsAnswer(t *testing.T) {
 		{"energy of the last 30 days", "/api/v1/energy", false, 200, []string{`"rows":[]`}, nil},
 		{"targets", "/api/v1/targets?division=37", false, 200, []string{`"indicator":"public_piles"`, `"value":180000`, `"comparison":"\u003e="`}, nil},
 		{"no targets of a city", "/api/v1/targets?division=3717", false, 200, []string{`"targets":[]`}, nil},
+		{"unknown piles are not for strangers", "/api/v1/unknown", false, 401, []string{`"title":"sign in first"`}, nil},
+		{"a pile that was unknown and is registered by now", "/api/v1/unknown?operator=MA3CLQP01", true, 200, []string{`"piles":[]`, `"beyond":0`}, nil},
+		{"an unknown pile", "/api/v1/unknown?operator=MA3CLQP02", true, 200, []string{`"id":"MA3CLQP02:NEW"`, `"count":5`}, []string{"<script>"}},
 		{"rejects are not for strangers", "/api/v1/rejects", false, 401, []string{`"title":"sign in first"`}, []string{"unknown_pile"}},
-		{"rejects", "/api/v1/rejects", true, 200, []string{`"totals":{"bad_json":3,"unknown_pile":3}`, `"reason":"unknown_pile"`}, []string{"<script>"}},
+		{"rejects", "/api/v1/rejects", true, 200, []string{`"totals":{"bad_json":3,"unknown_pile":8}`, `"reason":"unknown_pile"`}, []string{"<script>"}},
 		{"rejects with samples", "/api/v1/rejects?operator=MA3CLQP01&reason=bad_json&limit=1", true, 200, []string{`"sample"`, `"count":2`}, []string{`"reason":"unknown_pile"`, "<script>"}},
-		{"another operator's rejects", "/api/v1/rejects?operator=MA3CLQP02", true, 200, []string{`"rejects":[]`, `"totals":{}`}, nil},
+		{"another operator's rejects", "/api/v1/rejects?operator=MA3CLQP03", true, 200, []string{`"rejects":[]`, `"totals":{}`}, nil},
 		{"events, newest first, with names", "/api/v1/events?division=37", false, 200, []string{`"kind":"connector_fault"`, `"township_name":"普连集镇"`, `"city_name":"菏泽市"`, `\u003cscript\u003e`}, []string{"<script>"}},
 		{"events of another city", "/api/v1/events?division=3701", false, 200, []string{`"events":[]`}, nil},
 		{"the asker", "/api/v1/me", false, 200, []string{`"role":"public"`, `"public":true`}, nil},

@@ -16,6 +16,7 @@ type recent struct {
 	begun   bool       // something has come since the events were forgotten
 	last    uint64     // every event up to this version has come
 	rejects []journal.Reject
+	unknown unknownPiles
 }
 
 // A numbered event knows the sequence in CHANGES that brought it.
@@ -71,6 +72,7 @@ func (r *recent) eventsOf(within charge.DivisionCode, after, upTo uint64, limit 
 }
 
 func (r *recent) addReject(reject journal.Reject) {
+	r.unknown.add(&reject)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rejects = append(r.rejects, reject)
@@ -80,6 +82,7 @@ func (r *recent) addReject(reject journal.Reject) {
 }
 
 func (r *recent) forgetRejects() {
+	r.unknown.forget()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rejects = nil
