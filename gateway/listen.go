@@ -135,10 +135,11 @@ func newListener(cfg *Config, accept *acceptor, auth authenticator, pace *pace, 
 	capabilities.TopicAliasMaximum = 0 // as announced; an alias would keep a topic of up to 64 KiB
 	capabilities.MaximumSessionExpiryInterval = uint32(sessionKept / time.Second)
 	l.server = mqtt.New(&mqtt.Options{
-		Capabilities:           capabilities,
-		InlineClient:           true, // for answers on the reject topics
-		Logger:                 slog.New(slog.DiscardHandler),
-		SysTopicResendInterval: int64(24 * time.Hour / time.Second), // nobody may read them, and each stops the world
+		Capabilities:            capabilities,
+		InlineClient:            true, // for answers on the reject topics
+		ClientNetReadBufferSize: 16,   // the least; connection reads ahead
+		Logger:                  slog.New(slog.DiscardHandler),
+		SysTopicResendInterval:  int64(24 * time.Hour / time.Second), // nobody may read them, and each stops the world
 	})
 	if err := l.server.AddHook(l, nil); err != nil {
 		return nil, errors.Join(fmt.Errorf("make the MQTT listener: %w", err), l.closeSockets())
@@ -451,6 +452,9 @@ type connection struct {
 	from    netip.Prefix
 	crowded bool // too many of its address were here when it came
 	hello   hello
+	ahead   *[readAhead]byte // borrowed while rest holds something
+	rest    []byte           // read and not yet asked for
+	more    bool             // the last read was as long as it could be
 	tls     *tls.Conn
 	writeIn time.Duration
 	ctx     context.Context //nolint:containedctx // ends with the connection
@@ -495,9 +499,39 @@ func (h *hello) tooLarge(b []byte) bool {
 	return h.length > connectBytes
 }
 
-// Read looks at the first packet's length before the library makes room for it.
+// readAhead is how much is read from a socket at once while there is more than a little.
+const readAhead = 8 << 10
+
+var ahead = sync.Pool{New: func() any { return new([readAhead]byte) }}
+
+// Read is asked by the library for a few bytes at a time: it has but a small buffer for each
+// connection, most of which rest. What comes is read ahead into a buffer that is borrowed: a
+// resting connection waits with none. It also looks at the first packet's length before the
+// library makes room for it.
 func (c *connection) Read(b []byte) (int, error) {
+	if c.ahead == nil {
+		if !c.more || len(b) >= readAhead {
+			return c.receive(b)
+		}
+		buffer, _ := ahead.Get().(*[readAhead]byte)
+		n, err := c.receive(buffer[:])
+		if n == 0 {
+			ahead.Put(buffer)
+			return 0, err
+		}
+		c.ahead, c.rest = buffer, buffer[:n]
+	}
+	n := copy(b, c.rest)
+	if c.rest = c.rest[n:]; len(c.rest) == 0 {
+		ahead.Put(c.ahead)
+		c.ahead, c.rest = nil, nil
+	}
+	return n, nil
+}
+
+func (c *connection) receive(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
+	c.more = n == len(b)
 	if !c.hello.done && c.hello.tooLarge(b[:n]) {
 		return 0, packets.ErrPacketTooLarge
 	}

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -64,6 +65,25 @@ func (p program) find(t testing.TB) string {
 	if testing.Short() {
 		t.Skipf("left out under -short: needs the program %s", p.name)
 	}
+	if path := p.look(); path != "" {
+		return path
+	}
+	t.Fatalf("needs the program %s: get it by `%s`, or name it in %s; `go test -short` leaves this test out", p.name, p.get, p.env)
+	return ""
+}
+
+// Look gives the path of a program that benchmarks compare with, such as telegraf, or an error where
+// it is not there.
+func Look(name string) (string, error) {
+	p := program{name: name, env: "PILEWATCH_TEST_" + strings.ToUpper(name)}
+	if path := p.look(); path != "" {
+		return path, nil
+	}
+	return "", fmt.Errorf("the program %s is not there", name)
+}
+
+// look gives the path of the program, "" where it is not there.
+func (p program) look() string {
 	var tried []string
 	if path := os.Getenv(p.env); path != "" {
 		tried = append(tried, path)
@@ -83,7 +103,6 @@ func (p program) find(t testing.TB) string {
 			return path
 		}
 	}
-	t.Fatalf("needs the program %s: get it by `%s`, or name it in %s; `go test -short` leaves this test out", p.name, p.get, p.env)
 	return ""
 }
 
@@ -188,10 +207,13 @@ func (s *Server) end(sig syscall.Signal) {
 	s.process = nil
 }
 
-// PID is the process of a program that runs.
+// PID is the process' number, 0 where it does not run.
 func (s *Server) PID() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.process == nil {
+		return 0
+	}
 	return s.process.Process.Pid
 }
 
