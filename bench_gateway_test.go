@@ -152,9 +152,10 @@ func (d *doorBench) throughUs(b *testing.B, bridged bool) way {
 	fleet, tokens := registerFleet(b, p.dir, 10_000)
 	load := loadOf(p, fleet, tokens)
 	pids := map[string]int{database: influx.PID()}
+	done := func() {}
 	if bridged {
 		mosquitto := testprog.MosquittoServer(b, mosquittoConf)
-		pids[broker] = mosquitto.PID()
+		pids[broker], done = mosquitto.PID(), mosquitto.Kill
 		for _, op := range fleet.Operators {
 			p.args = append(p.args, "--bridge", "mqtt://"+mosquitto.Addr+"/"+string(op.ID))
 		}
@@ -183,6 +184,7 @@ func (d *doorBench) throughUs(b *testing.B, bridged bool) way {
 	w := d.measure(b, name, load, influx.Addr, pids)
 	p.kill()
 	influx.Kill()
+	done()
 	return w
 }
 
@@ -250,6 +252,7 @@ func (d *doorBench) throughTelegraf(b *testing.B, encoding string) way {
 	})
 	end()
 	influx.Kill()
+	mosquitto.Kill()
 	return w
 }
 

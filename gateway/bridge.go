@@ -97,7 +97,11 @@ func (b *bridge) run(ctx context.Context) error {
 }
 
 func (b *bridge) options() *paho.ClientOptions {
-	return paho.NewClientOptions().
+	o := paho.NewClientOptions()
+	if b.cfg.tls != nil {
+		o.SetTLSConfig(b.cfg.tls)
+	}
+	return o.
 		AddBroker(b.cfg.broker).
 		SetClientID(b.client).
 		SetUsername(b.cfg.user).

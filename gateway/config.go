@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -25,7 +27,7 @@ type Config struct {
 	TLSClientCA          string        `name:"tls-client-ca" help:"Authorities of clients' certificates (PEM). A certificate for {operator} or {operator}:{pile} then takes the place of name and password." env:"TLS_CLIENT_CA" placeholder:"FILE" type:"path"`
 	TLSCRL               string        `name:"tls-crl" help:"Lists of their revoked certificates (PEM or DER)." env:"TLS_CRL" placeholder:"FILE" type:"path"`
 	TLSClientCert        string        `name:"tls-client-cert" help:"With --tls-client-ca, whether a client must show a certificate or may sign in with name and password instead: ${enum}." enum:"required,optional" default:"required" env:"TLS_CLIENT_CERT"`
-	Bridge               []string      `help:"An operator's broker to subscribe to: mqtt://USER@HOST:PORT/OPERATOR?password-file=FILE&connections=N. May be given several times. More than one connection share the load, with those of other gateways." env:"BRIDGE" sep:"none" placeholder:"URL"`
+	Bridge               []string      `help:"An operator's broker to subscribe to: mqtt://USER@HOST:PORT/OPERATOR?password-file=FILE&connections=N, or mqtts:// with TLS (&ca-file=FILE&cert-file=FILE&key-file=FILE). May be given several times. More than one connection share the load, with those of other gateways." env:"BRIDGE" sep:"none" placeholder:"URL"`
 	MaxInFlight          int           `help:"Messages of one connection accepted and not yet acknowledged; beyond it the gateway stops reading from that connection." default:"256" env:"MAX_IN_FLIGHT"`
 	MaxWaitingBytes      int64         `help:"Bytes of all readings accepted and not yet stored; beyond it the gateway stops reading." default:"67108864" env:"MAX_WAITING_BYTES"`
 	LogMinFree           uint64        `help:"Bytes that stay free on the embedded log's disk: below this, and below 5 % of it, nothing is acknowledged until there is room again." default:"2147483648" env:"LOG_MIN_FREE"`
@@ -130,7 +132,8 @@ func onLoopback(addr string) bool {
 // A bridgeConfig is one operator's broker.
 type bridgeConfig struct {
 	operator    charge.OperatorID
-	broker      string // tcp://host:port, without user or password
+	broker      string      // tcp://host:port, or ssl:// with TLS, without user or password
+	tls         *tls.Config // nil without
 	user        string
 	password    string
 	connections int
@@ -146,8 +149,8 @@ func parseBridge(s string) (bridgeConfig, error) {
 		}
 		return bridgeConfig{}, fmt.Errorf("--bridge: %w", err)
 	}
-	if u.Scheme != "mqtt" || u.Hostname() == "" {
-		return bridgeConfig{}, fmt.Errorf("--bridge %q: want mqtt://USER@HOST:PORT/OPERATOR", u.Redacted())
+	if (u.Scheme != "mqtt" && u.Scheme != "mqtts") || u.Hostname() == "" {
+		return bridgeConfig{}, fmt.Errorf("--bridge %q: want mqtt://USER@HOST:PORT/OPERATOR, or mqtts:// with TLS", u.Redacted())
 	}
 	if _, has := u.User.Password(); has {
 		return bridgeConfig{}, fmt.Errorf("--bridge %q: a password on the command line can be read by others; use ?password-file=FILE", u.Redacted())
@@ -157,13 +160,20 @@ func parseBridge(s string) (bridgeConfig, error) {
 		return bridgeConfig{}, fmt.Errorf("--bridge %q: the path must name the operator whose piles the broker speaks for", s)
 	}
 	b := bridgeConfig{operator: charge.OperatorID(operator), user: u.User.Username(), connections: 1}
-	port := u.Port()
-	if port == "" {
-		port = "1883"
+	scheme, port := "tcp://", "1883"
+	if u.Scheme == "mqtts" {
+		scheme, port = "ssl://", "8883"
+		b.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname()}
 	}
-	b.broker = "tcp://" + net.JoinHostPort(u.Hostname(), port)
+	if u.Port() != "" {
+		port = u.Port()
+	}
+	b.broker = scheme + net.JoinHostPort(u.Hostname(), port)
 	query, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
+		return bridgeConfig{}, fmt.Errorf("--bridge %q: %w", s, err)
+	}
+	if err := b.readKeys(query); err != nil {
 		return bridgeConfig{}, fmt.Errorf("--bridge %q: %w", s, err)
 	}
 	for key, values := range query {
@@ -180,9 +190,39 @@ func parseBridge(s string) (bridgeConfig, error) {
 			if err != nil || b.connections < 1 || b.connections > 64 {
 				return bridgeConfig{}, fmt.Errorf("--bridge %q: connections: want 1 to 64", s)
 			}
+		case "ca-file", "cert-file", "key-file": // readKeys has read them
 		default:
-			return bridgeConfig{}, fmt.Errorf("--bridge %q: unknown setting %q; known: password-file, connections", s, key)
+			return bridgeConfig{}, fmt.Errorf("--bridge %q: unknown setting %q; known: password-file, connections, ca-file, cert-file, key-file", s, key)
 		}
 	}
 	return b, nil
+}
+
+// readKeys reads whom to trust, and what to show, where the broker speaks TLS.
+func (b *bridgeConfig) readKeys(query url.Values) error {
+	ca, cert, key := query.Get("ca-file"), query.Get("cert-file"), query.Get("key-file")
+	if b.tls == nil {
+		if ca != "" || cert != "" || key != "" {
+			return errors.New("ca-file, cert-file and key-file are for mqtts://")
+		}
+		return nil
+	}
+	if ca != "" {
+		authorities, err := readCertificates(ca)
+		if err != nil {
+			return fmt.Errorf("read ca-file: %w", err)
+		}
+		b.tls.RootCAs = x509.NewCertPool()
+		for _, c := range authorities {
+			b.tls.RootCAs.AddCert(c)
+		}
+	}
+	if cert != "" || key != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return fmt.Errorf("read cert-file with key-file: %w", err)
+		}
+		b.tls.Certificates = []tls.Certificate{pair}
+	}
+	return nil
 }

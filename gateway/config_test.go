@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"math"
 	"os"
 	"path/filepath"
@@ -25,9 +26,9 @@ func TestParseBridge(t *testing.T) {
 		want        bridgeConfig
 		err         string // what the error says, "" where there is none
 	}{
-		{"all that can be said", "mqtt://reader@broker.example:1884/OP?password-file=" + file + "&connections=4", bridgeConfig{"OP", "tcp://broker.example:1884", "reader", "hunter2", 4}, ""},
-		{"as little as can be", "mqtt://broker.example/OP", bridgeConfig{"OP", "tcp://broker.example:1883", "", "", 1}, ""},
-		{"an address of IPv6", "mqtt://[::1]/OP", bridgeConfig{"OP", "tcp://[::1]:1883", "", "", 1}, ""},
+		{"all that can be said", "mqtt://reader@broker.example:1884/OP?password-file=" + file + "&connections=4", bridgeConfig{operator: "OP", broker: "tcp://broker.example:1884", user: "reader", password: "hunter2", connections: 4}, ""},
+		{"as little as can be", "mqtt://broker.example/OP", bridgeConfig{operator: "OP", broker: "tcp://broker.example:1883", connections: 1}, ""},
+		{"an address of IPv6", "mqtt://[::1]/OP", bridgeConfig{operator: "OP", broker: "tcp://[::1]:1883", connections: 1}, ""},
 		{"a password in the URL", "mqtt://reader:hunter2@broker.example/OP", bridgeConfig{}, "password-file"},
 		{"a password in a URL that cannot be read", "mqtt://reader:hunter2%zz@broker.example/OP", bridgeConfig{}, "--bridge"},
 		{"no operator", "mqtt://broker.example:1883", bridgeConfig{}, "must name the operator"},
@@ -40,12 +41,20 @@ func TestParseBridge(t *testing.T) {
 		{"too many connections", "mqtt://broker.example:1883/OP?connections=65", bridgeConfig{}, "1 to 64"},
 		{"a word for connections", "mqtt://broker.example:1883/OP?connections=many", bridgeConfig{}, "1 to 64"},
 		{"a setting that is not there", "mqtt://broker.example:1883/OP?qos=0", bridgeConfig{}, `unknown setting "qos"`},
+		{"TLS", "mqtts://broker.example/OP", bridgeConfig{operator: "OP", broker: "ssl://broker.example:8883", connections: 1}, ""},
+		{"TLS with authorities that are none", "mqtts://broker.example/OP?ca-file=" + file, bridgeConfig{}, "no certificate in PEM"},
+		{"TLS with half a certificate", "mqtts://broker.example/OP?cert-file=" + file, bridgeConfig{}, "cert-file"},
+		{"keys without TLS", "mqtt://broker.example/OP?ca-file=" + file, bridgeConfig{}, "are for mqtts://"},
 		{"half a setting", "mqtt://broker.example:1883/OP?connections=%zz", bridgeConfig{}, "invalid URL escape"},
 		{"a file that is not there", "mqtt://broker.example:1883/OP?password-file=" + file + ".old", bridgeConfig{}, "read the password"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := parseBridge(tt.value)
+			if secure := err == nil && strings.HasPrefix(tt.value, "mqtts:"); (got.tls != nil) != secure || (secure && (got.tls.ServerName != "broker.example" || got.tls.MinVersion != tls.VersionTLS12)) {
+				t.Errorf("parseBridge(%q): TLS %+v", tt.value, got.tls)
+			}
+			got.tls = nil
 			if got != tt.want {
 				t.Errorf("parseBridge(%q): got %+v, want %+v", tt.value, got, tt.want)
 			}

@@ -23,7 +23,12 @@ import (
 	"pilewatch/internal/registry"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// A client that tries to connect sleeps its interval of up to 2 s out, whoever has ended it.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/eclipse/paho%2emqtt%2egolang.(*client).Connect.func1"),
+		goleak.IgnoreAnyFunction("github.com/eclipse/paho%2emqtt%2egolang.(*client).Disconnect.func1"))
+}
 
 const (
 	soon  = 10 * time.Second       // by when what must come has come

@@ -24,6 +24,7 @@ import (
 	paho5 "github.com/eclipse/paho.golang/paho"
 	paho "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"pilewatch/internal/charge"
@@ -508,6 +509,43 @@ func TestClientsOverTLS(t *testing.T) {
 				t.Errorf("%d readings in the log, want 4", got)
 			}
 		})
+	}
+}
+
+// A bridge knows its operator's broker by its certificate, and shows its own.
+func TestABridgeOverTLS(t *testing.T) {
+	theirs := newAuthority(t, "the broker's")
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	write(t, file("ca"), theirs.pem())
+	writeKeys(t, file("broker"), file("broker key"), theirs.issue("broker", nil))
+	writeKeys(t, file("ours"), file("our key"), theirs.issue("pilewatch", nil))
+	stranger := newAuthority(t, "the broker's")
+	write(t, file("another ca"), stranger.pem())
+	broker := testprog.Mosquitto(t, "cafile "+file("ca")+"\ncertfile "+file("broker")+"\nkeyfile "+file("broker key")+"\nrequire_certificate true\n")
+	tests := []struct {
+		name, settings string
+		want           bool
+	}{
+		{"all is well", "ca-file=" + file("ca") + "&cert-file=" + file("ours") + "&key-file=" + file("our key"), true},
+		{"a broker of another authority", "ca-file=" + file("another ca") + "&cert-file=" + file("ours") + "&key-file=" + file("our key"), false},
+		{"no certificate of ours", "ca-file=" + file("ca"), false},
+	}
+	for _, tt := range tests {
+		cfg, err := parseBridge("mqtts://" + broker + "/OP?" + strings.ReplaceAll(tt.settings, " ", "%20"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		up := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "up"}, []string{"bridge", "operator"})
+		log := newHeldLog(false)
+		b := newBridge(cfg, "pilewatch-test-OP-1", testAcceptor(somePiles(), log, &rejectBook{}), limits{}, slog.New(slog.DiscardHandler), up)
+		stop := start(t, b.run)
+		if tt.want {
+			eventually(t, tt.name+": the bridge is up", func() bool { return testutil.ToFloat64(b.up) == 1 })
+		} else if time.Sleep(5 * quiet); testutil.ToFloat64(b.up) != 0 {
+			t.Errorf("%s: the bridge is up", tt.name)
+		}
+		stop()
 	}
 }
 
