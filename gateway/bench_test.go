@@ -19,7 +19,7 @@ import (
 func BenchmarkListenerPublish(b *testing.B) {
 	for _, connections := range []int{4, 20} {
 		b.Run(fmt.Sprintf("connections=%d", connections), func(b *testing.B) {
-			s := newStation(b, nil)
+			s := newStation(b, func(c *Config) { c.MaxOperatorRate = 0 })
 			var left atomic.Int64
 			left.Store(int64(b.N))
 			var senders errgroup.Group
