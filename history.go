@@ -119,8 +119,7 @@ func (c *HistoryCopyCmd) copy(ctx context.Context, from *series.Embedded, to *se
 func writeAll(ctx context.Context, to *series.Influx, batch []charge.Reading, tell io.Writer) (refused int, err error) {
 	for wait := time.Second; ; wait = min(2*wait, 10*time.Second) {
 		err := to.Write(ctx, batch)
-		var rejected *series.RejectedError
-		if errors.As(err, &rejected) {
+		if rejected, ok := errors.AsType[*series.RejectedError](err); ok {
 			return rejected.Dropped, nil
 		}
 		if err == nil || ctx.Err() != nil {

@@ -63,7 +63,7 @@ func TestHistoryIsCopiedAndGoesOnWhereItWas(t *testing.T) {
 	}
 	defer to.Close()
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := cmd.copy(ctx, from, to, writerFunc(func(p []byte) { cancel() })); err == nil {
+	if err := cmd.copy(ctx, from, to, writerFunc(func([]byte) { cancel() })); err == nil {
 		t.Error("copy that was ended: got no error")
 	}
 	var told strings.Builder

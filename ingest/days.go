@@ -60,10 +60,8 @@ const (
 
 // run follows changes until ctx ends.
 func (d *days) run(ctx context.Context) error {
-	if err := d.recall(ctx); ctx.Err() != nil {
-		return nil
-	} else if err != nil {
-		return err
+	if err := d.recall(ctx); err != nil {
+		return unlessEnded(ctx, err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

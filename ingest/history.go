@@ -213,8 +213,7 @@ func (h *history) write(ctx context.Context, batch []charge.Reading) bool {
 		h.log.Warn("history does not take readings, the log keeps them", "readings", len(batch), "err", err)
 	}, func(ctx context.Context) error {
 		err := h.points.Write(ctx, batch)
-		var rejected *series.RejectedError
-		if errors.As(err, &rejected) {
+		if rejected, ok := errors.AsType[*series.RejectedError](err); ok {
 			h.tell(batch, rejected)
 			h.metrics.rejected.Add(float64(rejected.Dropped))
 			h.metrics.written.Add(float64(len(batch) - rejected.Dropped))

@@ -168,10 +168,8 @@ func (w *windows) recall(ctx context.Context) error {
 
 // run makes stale windows until ctx ends, for at most a twentieth of the time.
 func (w *windows) run(ctx context.Context) error {
-	if err := w.recall(ctx); ctx.Err() != nil {
-		return nil
-	} else if err != nil {
-		return err
+	if err := w.recall(ctx); err != nil {
+		return unlessEnded(ctx, err)
 	}
 	failing := false
 	for pause := makeEvery; wait(ctx, pause); {
@@ -188,6 +186,14 @@ func (w *windows) run(ctx context.Context) error {
 		failing = err != nil
 	}
 	return nil
+}
+
+// unlessEnded is err where it has not its cause in the end of ctx.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // what fails because it was ended has not failed
+	}
+	return err
 }
 
 // wait waits, unless ctx ends first; then it is false.
