@@ -1,3 +1,5 @@
+SHELL := /bin/bash
+
 GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
 

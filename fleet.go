@@ -27,23 +27,26 @@ type fleetNote struct {
 }
 
 // ensureFleet makes the registry in data that of a simulated fleet, unless it is one already, and
-// gives the fleet and what its operators sign in with. piles 0 is what the directory holds, or the
-// default. A start that was killed half way goes on where it was.
+// gives the fleet and what its operators sign in with. piles and seed 0 are what the directory holds,
+// or the default. A start that was killed half way goes on where it was.
 func ensureFleet(ctx context.Context, data string, reg *registry.Registry, dir *registry.Directory, piles int, seed uint64) (*simulator.Fleet, *fleetNote, error) {
 	path := filepath.Join(data, fleetFile)
 	note, err := readFleetNote(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if len(dir.Operators()) > 0 {
-			return nil, nil, fmt.Errorf("make a fleet in %s: its registry holds real operators; choose another directory with --data", data)
+			return nil, nil, fmt.Errorf("make a fleet in %s: its registry holds operators and there is no fleet.json; choose another directory with --data", data)
 		}
 		if piles == 0 {
 			piles = simulator.Defaults().Piles
 		}
+		if seed == 0 {
+			seed = simulator.Defaults().Seed
+		}
 		note = &fleetNote{Piles: piles, Seed: seed, Tokens: map[charge.OperatorID]string{}}
 	case err != nil:
 		return nil, nil, err
-	case piles != 0 && (piles != note.Piles || seed != note.Seed):
+	case piles != 0 && piles != note.Piles, seed != 0 && seed != note.Seed:
 		return nil, nil, fmt.Errorf("%s holds a fleet of %d piles with seed %d: start with --piles %d --seed %d, or choose another directory with --data",
 			data, note.Piles, note.Seed, note.Piles, note.Seed)
 	}
@@ -51,7 +54,7 @@ func ensureFleet(ctx context.Context, data string, reg *registry.Registry, dir *
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(note.Tokens) == len(fleet.Operators) {
+	if note.registered(fleet, dir) {
 		return fleet, note, nil
 	}
 	if err := writeFleetNote(path, note); err != nil {
@@ -77,6 +80,17 @@ func ensureFleet(ctx context.Context, data string, reg *registry.Registry, dir *
 		return nil, nil, err
 	}
 	return fleet, note, dir.Refresh(ctx)
+}
+
+// registered tells whether the registry is the fleet's and lets it in.
+func (n *fleetNote) registered(fleet *simulator.Fleet, dir *registry.Directory) bool {
+	for _, op := range fleet.Operators {
+		if _, ok := dir.Authenticate(n.signIn(op.ID)); !ok {
+			return false
+		}
+	}
+	_, last := dir.Pile(fleet.ID(len(fleet.Piles) - 1))
+	return last
 }
 
 // signIn gives what an operator's piles and its platform sign in with.

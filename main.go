@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -50,11 +51,11 @@ func run(args []string) error {
 	defer stop()
 	context.AfterFunc(ctx, stop)
 
+	unsetEmpty()
 	var cli CLI
 	parser, err := kong.New(&cli,
 		kong.Name("pilewatch"),
 		kong.Description("Watches a province's EV charging piles, and which of its townships truly have one that works."),
-		kong.UsageOnError(),
 		kong.Configuration(loadSettings),
 		kong.Vars{"version": version()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
@@ -80,6 +81,15 @@ func run(args []string) error {
 		return nil // stopped while it started
 	}
 	return err
+}
+
+// unsetEmpty takes our empty environment variables for not set, as compose files give them.
+func unsetEmpty() {
+	for _, pair := range os.Environ() {
+		if name, value, _ := strings.Cut(pair, "="); value == "" && strings.HasPrefix(name, "PILEWATCH_") {
+			_ = os.Unsetenv(name) // fails for names that no environment can hold
+		}
+	}
 }
 
 func newLogger(cli *CLI) *slog.Logger {

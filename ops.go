@@ -47,10 +47,11 @@ func newMetrics() *prometheus.Registry {
 	return reg
 }
 
-// An opsServer serves a part that has no page: its address is taken when it is made.
+// An opsServer serves a part that has no page, from when it is made: whoever watches the part sees it
+// start.
 type opsServer struct {
-	listener net.Listener
-	server   *http.Server
+	server *http.Server
+	ended  chan error
 }
 
 func newOpsServer(addr string, reg *prometheus.Registry, ready func(context.Context) error) (*opsServer, error) {
@@ -60,18 +61,26 @@ func newOpsServer(addr string, reg *prometheus.Registry, ready func(context.Cont
 	}
 	mux := http.NewServeMux()
 	handleOps(mux, reg, ready)
-	return &opsServer{l, &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: time.Minute}}, nil
+	s := &opsServer{
+		server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute},
+		ended:  make(chan error, 1),
+	}
+	go func() { s.ended <- s.server.Serve(l) }()
+	return s, nil
 }
 
-// run serves until ctx ends.
+// run waits until ctx ends or it cannot serve any more.
 func (s *opsServer) run(ctx context.Context) error {
-	end := context.AfterFunc(ctx, func() { _ = s.server.Close() }) // nothing is under way that would be lost
-	defer end()
-	if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.ended:
 		return fmt.Errorf("serve metrics: %w", err)
 	}
-	return nil
 }
+
+// close ends it at once: nothing is under way that would be lost.
+func (s *opsServer) close() error { return s.server.Close() }
 
 // servePprof serves Go's profiles, on a port of their own: they tell more than a stranger may know.
 func servePprof(addr string, log *slog.Logger) (end func(), err error) {

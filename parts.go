@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -91,6 +92,7 @@ type parts struct {
 	journal   *journal.Log
 	history   history
 
+	running atomic.Bool // then group and ready stay as they are
 	group   []func(context.Context) error
 	ready   []func(context.Context) error
 	closers []func() error
@@ -148,6 +150,11 @@ func (p *parts) gateway(cfg *gateway.Config) (*gateway.Gateway, error) {
 
 // ingest adds what reads the log.
 func (p *parts) ingest(cfg *ingest.Config) error {
+	unlock, err := journal.Lock(filepath.Join(p.data, "ingest.lock"))
+	if err != nil {
+		return fmt.Errorf("start ingest: %w", err)
+	}
+	p.closers = append(p.closers, unlock)
 	in, err := ingest.New(cfg, p.journal, p.registry, p.directory, p.history, p.log, p.metrics)
 	if err != nil {
 		return err
@@ -178,10 +185,14 @@ func (p *parts) ops(addr string) error {
 		return err
 	}
 	p.group = append(p.group, s.run)
+	p.closers = append(p.closers, s.close)
 	return nil
 }
 
 func (p *parts) allReady(ctx context.Context) error {
+	if !p.running.Load() {
+		return errors.New("starting: not all that it needs is there yet")
+	}
 	var all []error
 	for _, ready := range p.ready {
 		all = append(all, ready(ctx))
@@ -191,6 +202,7 @@ func (p *parts) allReady(ctx context.Context) error {
 
 // run runs everything until ctx ends or a part fails, and then closes what is open.
 func (p *parts) run(ctx context.Context) error {
+	p.running.Store(true)
 	g, ctx := errgroup.WithContext(ctx)
 	for _, run := range p.group {
 		g.Go(func() error { return run(ctx) })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 
 	"pilewatch/dashboard"
@@ -26,6 +27,16 @@ type whole struct {
 	LogListen     string         `help:"Where the embedded log listens for other processes (host:port); nowhere by default." env:"PILEWATCH_LOG_LISTEN" placeholder:"ADDR"`
 	LogMaxBytes   int64          `help:"Most that the log may hold; when it is full, senders wait." default:"21474836480" env:"PILEWATCH_LOG_MAX_BYTES"`
 }
+
+// Validate names the first setting that cannot be used. kong calls it.
+func (c *whole) Validate() error {
+	if c.LogMaxBytes < leastLogBytes {
+		return fmt.Errorf("--log-max-bytes %d: at least %d, a log of less is full at once", c.LogMaxBytes, leastLogBytes)
+	}
+	return nil
+}
+
+const leastLogBytes = 64 << 20
 
 // open opens everything but the dashboard, whose defaults differ between demo and serve. between
 // runs once the registry is open and before anything looks into it.
@@ -90,7 +101,7 @@ type DemoCmd struct {
 	whole     `embed:""`
 	Dashboard dashboard.Config `embed:"" envprefix:"PILEWATCH_DASHBOARD_" set:"public=true"`
 	Piles     int              `help:"Piles in the fleet, 2000 at least; in a new directory 3000, afterwards what it holds." env:"PILEWATCH_SIMULATOR_PILES"`
-	Seed      uint64           `help:"The same seed gives the same fleet." default:"1" env:"PILEWATCH_SIMULATOR_SEED"`
+	Seed      uint64           `help:"The same seed gives the same fleet; in a new directory 1, afterwards what it holds." env:"PILEWATCH_SIMULATOR_SEED"`
 }
 
 // Run plays the province until it is told to stop.
@@ -184,15 +195,17 @@ func (c *IngestCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(
-		p.ops(c.HTTP),
-		p.openJournal(func() (*journal.Log, error) { return c.LogConfig.open(ctx, c.Data, log) }),
-		p.openHistory(ctx, &c.HistoryConfig),
-	); err != nil {
-		return errors.Join(err, p.close())
-	}
-	if err := p.ingest(&c.Ingest); err != nil {
-		return errors.Join(err, p.close())
+	for _, open := range []func() error{
+		func() error { return p.ops(c.HTTP) },
+		func() error {
+			return p.openJournal(func() (*journal.Log, error) { return c.LogConfig.open(ctx, c.Data, log) })
+		},
+		func() error { return p.openHistory(ctx, &c.HistoryConfig) },
+		func() error { return p.ingest(&c.Ingest) },
+	} {
+		if err := open(); err != nil {
+			return errors.Join(err, p.close())
+		}
 	}
 	log.Info("ingest is up", "http", c.HTTP)
 	return p.run(ctx)
@@ -212,10 +225,10 @@ func (c *DashboardCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(
-		p.openJournal(func() (*journal.Log, error) { return c.LogConfig.open(ctx, c.Data, log) }),
-		p.openHistory(ctx, &c.HistoryConfig),
-	); err != nil {
+	if err := p.openJournal(func() (*journal.Log, error) { return c.LogConfig.open(ctx, c.Data, log) }); err != nil {
+		return errors.Join(err, p.close())
+	}
+	if err := p.openHistory(ctx, &c.HistoryConfig); err != nil {
 		return errors.Join(err, p.close())
 	}
 	d, err := p.dashboard(&c.Dashboard)
@@ -280,6 +293,9 @@ func (c *CheckCmd) Run(ctx context.Context, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "ok     %-9s %s\n", what, said)
 	}
+	if _, err := os.Stat(filepath.Join(c.Data, "registry.db")); err != nil {
+		return fmt.Errorf("check %s: %w; start pilewatch there first, or name another directory with --data", c.Data, err)
+	}
 	try("registry", func() (string, error) {
 		p, err := openParts(ctx, c.Data, quiet)
 		if err != nil {
@@ -321,6 +337,7 @@ func (c *CheckCmd) Run(ctx context.Context, out io.Writer) error {
 		if c.LogURL != "" {
 			cfg, where = journal.Config{URL: c.LogURL, TokenFile: c.TokenFile}, c.LogURL
 		}
+		cfg.MaxBytes = 0 // as it is
 		l, err := journal.Open(ctx, cfg, quiet)
 		if errors.Is(err, journal.ErrTaken) {
 			return where + ": open in a running pilewatch", nil
@@ -329,7 +346,7 @@ func (c *CheckCmd) Run(ctx context.Context, out io.Writer) error {
 			return "", err
 		}
 		first, last, bytes, err := l.Span(ctx)
-		return fmt.Sprintf("%s: %d batches, %d MiB", where, last+1-first, bytes>>20), errors.Join(err, l.Close())
+		return fmt.Sprintf("%s: %d batches, %d MiB", where, max(last+1, first)-first, bytes>>20), errors.Join(err, l.Close())
 	})
 	if failed > 0 {
 		return fmt.Errorf("%d of 3 checks failed", failed)

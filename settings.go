@@ -43,6 +43,8 @@ func (s settingsFile) Validate(app *kong.Application) error {
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		inner, nested := s[name].(map[string]any)
 		switch flags, command := commands[name]; {
+		case nested && !command && all[name]:
+			return fmt.Errorf("settings file: %s is a setting, not a command: it takes one value", name)
 		case nested && command:
 			for _, key := range slices.Sorted(maps.Keys(inner)) {
 				if !flags[key] {
@@ -78,11 +80,11 @@ func (s settingsFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Fla
 		}
 	}
 	for n := parent.Node(); n != nil; n = n.Parent {
-		if inner, ok := s[n.Name].(map[string]any); ok && n.Type == kong.CommandNode && inner[flag.Name] != nil {
+		if inner, ok := s[n.Name].(map[string]any); ok && n.Type == kong.CommandNode && inner[flag.Name] != nil { // nothing behind the colon is not set
 			return settingText(inner[flag.Name]), nil
 		}
 	}
-	if value, ok := s[flag.Name]; ok {
+	if value, ok := s[flag.Name]; ok && value != nil {
 		if _, nested := value.(map[string]any); !nested {
 			return settingText(value), nil
 		}

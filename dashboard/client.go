@@ -297,8 +297,11 @@ func (d *Dashboard) subscribePile(ctx context.Context, c *client, name, rest str
 	if err != nil {
 		return noTopic
 	}
-	if !d.hub.hasRoom(c) {
-		return errTooManyTopics // before the registry is asked
+	switch has, room := d.hub.roomFor(c, name); { // before the registry is asked
+	case has:
+		return nil
+	case !room:
+		return errTooManyTopics
 	}
 	row, _, err := d.pile(ctx, id, c.signedIn())
 	if err != nil {

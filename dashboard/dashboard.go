@@ -144,7 +144,7 @@ func (d *Dashboard) Ready(ctx context.Context) error {
 	if _, _, loaded := d.coverage.now(); !loaded {
 		loading = errors.New("coverage is not loaded yet")
 	}
-	return errors.Join(loading, d.registry.Ping(ctx), d.feed.Ping(ctx), d.history.Ping(ctx))
+	return errors.Join(loading, d.registry.Ping(ctx), d.history.Ping(ctx), d.feed.Ping(ctx)) // the log last: it may use the time up
 }
 
 func (d *Dashboard) version() uint64 {

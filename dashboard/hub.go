@@ -301,11 +301,14 @@ func (h *hub) subscribe(c *client, name string, seen uint64, hasSeen bool, make 
 	return nil
 }
 
-// hasRoom tells whether a client may have one more topic.
-func (h *hub) hasRoom(c *client) bool {
+// roomFor tells whether a client has the topic already, and whether it may have one more.
+func (h *hub) roomFor(c *client, name string) (has, room bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(c.topics) < topicsPerClient
+	if t := h.topics[name]; t != nil {
+		_, has = t.clients[c]
+	}
+	return has, len(c.topics) < topicsPerClient
 }
 
 func (h *hub) unsubscribe(c *client, name string) {

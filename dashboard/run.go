@@ -16,7 +16,7 @@ import (
 // Run serves until ctx ends; then it tells its clients, lets running requests end and returns.
 func (d *Dashboard) Run(ctx context.Context) error {
 	server := &http.Server{
-		Handler: d.handler, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		Handler: d.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
 	}
 	g, ctx := errgroup.WithContext(ctx)
@@ -54,11 +54,12 @@ func (d *Dashboard) start(ctx context.Context, g *errgroup.Group) {
 func (d *Dashboard) followChanges(ctx context.Context) {
 	failing := false
 	for {
+		began := time.Now()
 		err := d.followOnce(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if !failing {
+		if !failing || time.Since(began) > 10*retryEvery { // once for each time that they stop coming
 			d.log.Warn("does not get changes, tries again", "every", retryEvery, "err", err)
 		}
 		failing = true

@@ -142,7 +142,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 	b.Run("save", func(b *testing.B) {
 		size := 0
 		for b.Loop() {
-			data, err := j.save()
+			data, err := j.save(0)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -151,13 +151,13 @@ func BenchmarkCheckpoint(b *testing.B) {
 		b.ReportMetric(float64(size)/benchConnectors, "bytes/connector")
 	})
 	b.Run("restore", func(b *testing.B) {
-		data, err := j.save()
+		data, err := j.save(0)
 		if err != nil {
 			b.Fatal(err)
 		}
 		for b.Loop() {
 			again := newJudge(0, j.partitionOf, dir)
-			if err := again.restore(data); err != nil {
+			if _, err := again.restore(data); err != nil {
 				b.Fatal(err)
 			}
 			again.take(&journal.Batch{Seq: j.seq + 1, At: begin}, nobody)

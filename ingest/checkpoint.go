@@ -18,6 +18,7 @@ const checkpointVersion = 1
 type checkpoint struct {
 	Version int
 	Seq     uint64
+	Saved   uint64 // the last sequence with which the registry was written
 	Rev     int64 // of the registry that the townships were judged by
 	State   health.Snapshot
 	Towns   []charge.TownshipState
@@ -38,8 +39,8 @@ type savedGun struct {
 }
 
 // save encodes what the judge knows. Everything that it found must have been collected before.
-func (j *judge) save() ([]byte, error) {
-	c := checkpoint{Version: checkpointVersion, Seq: j.seq, Rev: j.judgedRev, State: j.state.Snapshot()}
+func (j *judge) save(saved uint64) ([]byte, error) {
+	c := checkpoint{Version: checkpointVersion, Seq: j.seq, Saved: saved, Rev: j.judgedRev, State: j.state.Snapshot()}
 	for _, t := range j.towns {
 		c.Towns = append(c.Towns, t.shown)
 	}
@@ -57,14 +58,15 @@ func (j *judge) save() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// restore makes a judge that knows nothing go on where the checkpoint was made.
-func (j *judge) restore(data []byte) error {
+// restore makes a judge that knows nothing go on where the checkpoint was made, and tells what save
+// was given.
+func (j *judge) restore(data []byte) (saved uint64, err error) {
 	var c checkpoint
 	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&c); err != nil {
-		return fmt.Errorf("decode checkpoint of %d bytes: %w", len(data), err)
+		return 0, fmt.Errorf("decode checkpoint of %d bytes: %w", len(data), err)
 	}
 	if c.Version != checkpointVersion {
-		return fmt.Errorf("checkpoint of version %d: this program reads version %d", c.Version, checkpointVersion)
+		return 0, fmt.Errorf("checkpoint of version %d: this program reads version %d", c.Version, checkpointVersion)
 	}
 	j.seq, j.judgedRev = c.Seq, c.Rev
 	j.state = health.Restore(health.DefaultPolicy(), c.State)
@@ -80,5 +82,5 @@ func (j *judge) restore(data []byte) error {
 		}
 		j.piles[saved.ID] = known
 	}
-	return nil
+	return c.Saved, nil
 }

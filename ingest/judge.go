@@ -74,6 +74,7 @@ type town struct {
 	stations []*station
 	stale    bool // to be judged again
 	changed  bool // its figures may be others than shown
+	untold   bool // what is shown has to be told again
 }
 
 // A station is one that counts for coverage: public, open to everyone, with a fixed place.
@@ -562,10 +563,10 @@ func (j *judge) collect(withLive bool) step {
 	for _, t := range j.changed.towns {
 		t.changed = false
 		figures := j.figures(t)
-		if figures != t.shown {
+		if figures != t.shown || t.untold {
 			s.townships = append(s.townships, figures)
 		}
-		t.shown = figures
+		t.shown, t.untold = figures, false
 	}
 	for _, ref := range j.changed.guns {
 		g := &ref.pile.guns[ref.gun]
@@ -586,6 +587,22 @@ func (j *judge) collect(withLive bool) step {
 		clear(j.changed.live)
 	}
 	return s
+}
+
+// again lets the next collect give every township, and every connector if guns is true.
+func (j *judge) again(guns bool) {
+	for _, t := range j.towns {
+		t.untold = true
+		j.mark(t)
+	}
+	if !guns {
+		return
+	}
+	for _, p := range j.ordered {
+		for i := range p.guns {
+			j.touch(p, i)
+		}
+	}
 }
 
 // observe keeps the newest values of a connector that somebody watches.

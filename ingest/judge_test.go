@@ -601,7 +601,7 @@ func TestAKilledJudgeFindsTheSameAgain(t *testing.T) {
 			case 2:
 				killed.save(j.collect(false))
 				var err error
-				if kept, err = j.save(); err != nil {
+				if kept, err = j.save(0); err != nil {
 					t.Fatal(err)
 				}
 				next = i + 1
@@ -612,7 +612,7 @@ func TestAKilledJudgeFindsTheSameAgain(t *testing.T) {
 				kills--
 				j = newJudge(0, partitionOf, province())
 				if kept != nil {
-					if err := j.restore(kept); err != nil {
+					if _, err := j.restore(kept); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -680,12 +680,12 @@ func TestARestartFindsALossAtTheSameMessage(t *testing.T) {
 	c.passAlive(24*time.Hour-time.Minute, "1")
 	c.pass(50 * time.Second)
 	c.collect(false)
-	data, err := c.save()
+	data, err := c.save(0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.judge = newJudge(0, partitionOf, dir)
-	if err := c.restore(data); err != nil {
+	if _, err := c.restore(data); err != nil {
 		t.Fatal(err)
 	}
 	c.now = c.now.Add(15 * time.Second) // the day has passed, and the tick that tells it is yet to come
@@ -717,12 +717,12 @@ func TestACheckpointOfAnotherVersionIsRefused(t *testing.T) {
 	c := newCourt(0, province())
 	c.message(statusOf("1", "1", charge.Idle))
 	c.collect(false)
-	data, err := c.save()
+	data, err := c.save(0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, broken := range [][]byte{nil, data[:len(data)/2], []byte("not a checkpoint")} {
-		if err := newJudge(0, partitionOf, province()).restore(broken); err == nil {
+		if _, err := newJudge(0, partitionOf, province()).restore(broken); err == nil {
 			t.Errorf("restore of %d broken bytes: got no error", len(broken))
 		}
 	}

@@ -15,10 +15,12 @@ import (
 
 	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
+	"pilewatch/internal/registry"
 )
 
 // healthStore is where judgements are kept for those who ask; *registry.Registry is one.
 type healthStore interface {
+	Partitions(ctx context.Context) ([]registry.Partition, error)
 	SaveHealth(ctx context.Context, partition int, logSeq uint64, townships []charge.TownshipState, connectors []charge.ConnectorState) error
 }
 
@@ -42,8 +44,16 @@ type owner struct {
 	safe     atomic.Uint64 // everything up to this sequence is in a checkpoint
 	changes  *journal.Changes
 	unsaved  *step // found, and not yet saved and told
+	saved    uint64 // the last sequence with which rows were saved
+	retell   retelling
 	failing  bool
 	liveSent time.Time
+}
+
+// A retelling is what must be told once more although the judge has not found it anew.
+type retelling struct {
+	towns bool // a replay has told nothing of what it found, since it was published before: by another registry, perhaps
+	guns  bool // the registry holds less than was saved: it is a restored copy
 }
 
 type healthMetrics struct {
@@ -78,6 +88,7 @@ func (o *owner) run(ctx context.Context) error {
 	if o.changes, err = o.log.Changes(ctx, o.judge.partition); err != nil {
 		return err
 	}
+	o.retell.towns = o.retell.towns || o.judge.seq < o.changes.LogSeq
 	batches := make(chan journal.Batch, batchesAhead)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -106,8 +117,14 @@ func (o *owner) resume(ctx context.Context) (from uint64, err error) {
 	if err != nil || data == nil {
 		return 0, err
 	}
-	if err := o.judge.restore(data); err != nil {
-		return 0, fmt.Errorf("go on with partition %d: %w", o.judge.partition, err)
+	if o.saved, err = o.judge.restore(data); err != nil {
+		// The log still has what was judged: nothing is worse than late.
+		o.slog.Error("checkpoint cannot be read, judging the log from its beginning", "err", err)
+		o.judge = newJudge(o.judge.partition, o.judge.partitionOf, o.judge.dir)
+		return 0, nil
+	}
+	if err := o.compare(ctx); err != nil {
+		return 0, err
 	}
 	first, last, _, err := o.log.Span(ctx)
 	if err != nil {
@@ -123,6 +140,25 @@ func (o *owner) resume(ctx context.Context) (from uint64, err error) {
 	}
 	o.safe.Store(o.judge.seq)
 	return o.judge.seq + 1, nil
+}
+
+// compare notices a registry that holds less than was saved: one that was restored from a copy.
+func (o *owner) compare(ctx context.Context) error {
+	partitions, err := o.store.Partitions(ctx)
+	if err != nil {
+		return err
+	}
+	var held uint64
+	for _, p := range partitions {
+		if p.Number == o.judge.partition {
+			held = p.LogSeq
+		}
+	}
+	if held < o.saved {
+		o.slog.Warn("registry holds less than was judged, all of it is saved again", "offset", held, "judged", o.saved)
+		o.retell = retelling{towns: true, guns: true}
+	}
+	return nil
 }
 
 // work judges batches until ctx ends. The first change of a quiet time is told at once, further
@@ -179,7 +215,7 @@ func (o *owner) checkpoint(ctx context.Context) error {
 	if o.judge.seq == o.safe.Load() {
 		return nil
 	}
-	data, err := o.judge.save()
+	data, err := o.judge.save(o.saved)
 	if err != nil {
 		return err
 	}
@@ -206,6 +242,7 @@ func (o *owner) publish(ctx context.Context) error {
 		}); err != nil || ctx.Err() != nil {
 			return err
 		}
+		o.saved = s.seq
 	}
 	change := journal.Change{Partition: o.judge.partition, LogSeq: s.seq, At: s.at, Townships: s.townships}
 	for _, e := range s.events {
@@ -231,6 +268,10 @@ func (o *owner) collect() step {
 	live := time.Since(o.liveSent) >= liveEvery
 	if live {
 		o.liveSent = time.Now()
+	}
+	if (o.retell.towns || o.retell.guns) && o.judge.seq > o.changes.LogSeq {
+		o.judge.again(o.retell.guns)
+		o.retell = retelling{}
 	}
 	s := o.judge.collect(live)
 	for _, l := range s.live {

@@ -362,7 +362,7 @@ func TestAKilledOwnerTellsNoEventTwice(t *testing.T) {
 	p := newPlatform(t)
 	changes := p.follow(t)
 	o := p.owner(t, p.registry, slog.New(slog.DiscardHandler))
-	empty, err := o.judge.save()
+	empty, err := o.judge.save(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -495,7 +495,7 @@ func TestACheckpointBeyondTheLogIsWoundBack(t *testing.T) {
 	p.write(t, statusOf("1", "1", charge.Idle))
 	ahead := p.owner(t, p.registry, slog.New(slog.DiscardHandler))
 	ahead.judge.seq = 1000
-	data, err := ahead.judge.save()
+	data, err := ahead.judge.save(0)
 	if err != nil {
 		t.Fatal(err)
 	}

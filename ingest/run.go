@@ -84,5 +84,5 @@ func (in *Ingest) Run(ctx context.Context) error {
 // Ready tells whether everything that ingest needs answers. It works without history all the same:
 // the log holds what cannot be written.
 func (in *Ingest) Ready(ctx context.Context) error {
-	return errors.Join(in.log.Ping(ctx), in.registry.Ping(ctx), in.store.Ping(ctx))
+	return errors.Join(in.registry.Ping(ctx), in.store.Ping(ctx), in.log.Ping(ctx)) // the log last: it may use the time up
 }

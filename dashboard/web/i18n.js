@@ -57,6 +57,13 @@ const words = {
   notFound: ['没有这个页面', 'There is no such page'],
   notFoundWay: ['回到总览', 'Go to the overview'],
 
+  loadToday: ['今日负荷', "Today's load"],
+  loadNote: ['接入平台的枪 · 15 分钟均值', 'All connected connectors · means of 15 minutes'],
+  loadNone: ['今日与昨日还没有负荷', 'No load yet today or yesterday'],
+  loadSaid: ['今日负荷，最近一刻 {now}', "Today's load, {now} in the last quarter of an hour"],
+  todayIs: ['今日 {n}', 'Today {n}'],
+  yesterday: ['昨日', 'Yesterday'],
+
   headline: ['乡镇有效覆盖', 'Effective coverage'],
   ofTowns: ['{n} / {of} 个乡镇', '{n} / {of} towns'],
   ofTownsEffective: ['{n} / {of} 个乡镇有效', '{n} / {of} towns effective'],

@@ -7,6 +7,7 @@ import { age } from './format.js';
 import { Headline, KeyFigures } from './headline.js';
 import { Place, t, zoneName } from './i18n.js';
 import { useTopics } from './live.js';
+import { Load } from './load.js';
 import { CountyMap, CountyTable } from './map.js';
 import { Mark } from './marks.js';
 import { reasonText } from './reasons.js';
@@ -34,10 +35,11 @@ export function Overview({ division }) {
     <${CountyMap} cities=${cities} counties=${counties} />
     ${error && !loaded ? html`<section class="panel units"><${Failed} error=${error} retry=${retry} /></section>` : html`<${Units} cities=${cities} rows=${rows} />`}
     <${Events} division=${division} />
+    <div class="foot"><${Load} division=${division} />
     <${Targets} division=${division} />
     ${useStore(tall) && html`<section class="panel county-list" aria-labelledby="counties-title"><header><h2 id="counties-title">${t('counties')}</h2></header>
       <${CountyTable} counties=${counties} cities=${cities} measure=${measures.effective} /></section>`}
-    <${PaperTowns} rows=${rows} loaded=${loaded} division=${division} />
+    <${PaperTowns} rows=${rows} loaded=${loaded} division=${division} /></div>
   </div>`;
 }
 

@@ -73,8 +73,8 @@ type Log struct {
 	log        *slog.Logger
 }
 
-// ErrTaken is returned by Open where another process has the embedded log's directory open.
-var ErrTaken = errors.New("another pilewatch has this log open")
+// ErrTaken is returned where another process has the embedded log, or what Lock was asked for.
+var ErrTaken = errors.New("another pilewatch runs on this directory")
 
 // Open opens the log and makes the streams that are not there yet.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Log, error) {
@@ -141,7 +141,7 @@ func (l *Log) embed(cfg Config) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the log's directory: %w", err)
 	}
-	unlock, err := lockDir(dir)
+	unlock, err := Lock(filepath.Join(dir, "lock"))
 	if err != nil {
 		return err
 	}
@@ -272,10 +272,10 @@ func (l *Log) makeStreams(ctx context.Context, cfg Config) error {
 }
 
 // resize gives READINGS the bytes that are configured now: more is how a full log is helped. Fewer
-// than it holds would cost readings that nobody has consumed.
+// than it holds would cost readings that nobody has consumed; 0 leaves it as it is.
 func (l *Log) resize(ctx context.Context, stream jetstream.Stream, maxBytes int64) error {
 	info := stream.CachedInfo()
-	if info.Config.MaxBytes == maxBytes {
+	if maxBytes == 0 || info.Config.MaxBytes == maxBytes {
 		return nil
 	}
 	if maxBytes > 0 && info.State.Bytes > uint64(maxBytes) {

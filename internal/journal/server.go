@@ -5,31 +5,29 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
 )
 
-// lockDir takes the log's directory for this process; the kernel lets go of it however the
-// process ends.
-func lockDir(dir string) (unlock func() error, err error) {
-	path := filepath.Join(dir, "lock")
+// Lock takes the file at path for this process; the kernel lets go of it however the process ends.
+// ErrTaken names the process that has it.
+func Lock(path string) (unlock func() error, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open the log's lock: %w", err)
+		return nil, fmt.Errorf("open lock: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a file descriptor fits
 		holder := make([]byte, 32)
 		n, _ := f.Read(holder)
 		_ = f.Close()
-		return nil, fmt.Errorf("%w: %s is held by process %s; stop it, or name another directory with --data", ErrTaken, dir, holder[:n])
+		return nil, fmt.Errorf("%w: %s is held by process %s; stop it, or name another directory with --data", ErrTaken, path, holder[:n])
 	}
 	if err := f.Truncate(0); err == nil {
 		_, err = f.WriteString(strconv.Itoa(os.Getpid()))
 		if err != nil {
-			return nil, fmt.Errorf("write the log's lock: %w", err)
+			return nil, fmt.Errorf("write lock: %w", err)
 		}
 	}
 	return f.Close, nil
