@@ -119,6 +119,10 @@ func TestInfluxMayBeKilledAtAnyTime(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	go func() { done <- load.Run(ctx) }()
+	for range 4 { // how it is under this load on this machine, without a kill
+		tell()
+	}
+	usual := slowest
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test's chance
 	for range kills {
 		at := load.AckedCount() + rate/10 + random.IntN(3*rate/2) // some 0.1 to 1.6 s later
@@ -146,7 +150,7 @@ func TestInfluxMayBeKilledAtAnyTime(t *testing.T) {
 		distinct[a] = true
 	}
 	count, stored := len(distinct), 0
-	if err := eventually(t.Context(), 30*time.Second, func() (err error) {
+	if err := eventually(t.Context(), 2*time.Minute, func() (err error) {
 		if stored, err = countInflux(t.Context(), influx.Addr, "power_kw", "kind = 'telemetry'"); err == nil && stored < count {
 			err = fmt.Errorf("%d of %d", stored, count)
 		}
@@ -157,8 +161,8 @@ func TestInfluxMayBeKilledAtAnyTime(t *testing.T) {
 			t.Logf("ingest_history_%s %v", name, f.metric("ingest_history_"+name))
 		}
 	}
-	if slowest > time.Second {
-		t.Errorf("while InfluxDB was killed an event or coverage took %s, want at most 1 s", slowest)
+	if slowest > usual+time.Second {
+		t.Errorf("while InfluxDB was killed an event or coverage took %s, want at most 1 s more than the %s before", slowest, usual)
 	}
-	t.Logf("%d readings, %d kills, the slowest event or answer took %s", stored, kills, slowest)
+	t.Logf("%d readings, %d kills, the slowest event or answer took %s, %s before the first kill", stored, kills, slowest, usual)
 }
