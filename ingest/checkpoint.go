@@ -19,7 +19,7 @@ type checkpoint struct {
 	Version int
 	Seq     uint64
 	Saved   uint64 // the last sequence with which the registry was written
-	Rev     int64 // of the registry that the townships were judged by
+	Rev     int64  // of the registry that the townships were judged by
 	State   health.Snapshot
 	Towns   []charge.TownshipState
 	Piles   []savedPile

@@ -43,7 +43,7 @@ type owner struct {
 	metrics  healthMetrics
 	safe     atomic.Uint64 // everything up to this sequence is in a checkpoint
 	changes  *journal.Changes
-	unsaved  *step // found, and not yet saved and told
+	unsaved  *step  // found, and not yet saved and told
 	saved    uint64 // the last sequence with which rows were saved
 	retell   retelling
 	failing  bool

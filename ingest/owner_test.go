@@ -576,3 +576,71 @@ func TestTheLogKeepsWhatOneConsumerHasNotTaken(t *testing.T) {
 		})
 	}
 }
+
+func TestARegistryThatHoldsLessIsWrittenWhole(t *testing.T) {
+	p := newPlatform(t)
+	changes := p.follow(t)
+	stop := run(t, p.owner(t, p.registry, slog.New(slog.DiscardHandler)).run)
+	p.write(t, statusOf("1", "1", charge.Idle), statusOf("1", "2", charge.Charging))
+	await(t, changes, charge.CoverageGained, townA)
+	until(t, "the registry has it", func() bool { return p.coverage(t)[townA] == charge.Effective })
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	p.addRegistry(t) // as a copy from before is put back
+	said := &lines{}
+	run(t, p.owner(t, p.registry, slog.New(slog.NewTextHandler(said, nil))).run)
+	p.write(t, charge.Reading{Pile: pileNamed("1"), Kind: charge.KindHeartbeat})
+	until(t, "the new registry has it too", func() bool {
+		return p.coverage(t)[townA] == charge.Effective && p.shownPiles(t)["OP:1/2"] == "charging"
+	})
+	if n := said.count("registry holds less than was judged"); n != 1 {
+		t.Errorf("said %d times that the registry holds less, want once", n)
+	}
+}
+
+// A process is killed after it has published and before its next checkpoint, and the registry
+// changes while it is down: what the replay finds by the new registry must not be taken for told.
+func TestWhatChangedWhileWeWereDownIsTold(t *testing.T) {
+	p := newPlatform(t)
+	changes := p.follow(t)
+	killed, kill := context.WithCancel(t.Context())
+	first := p.owner(t, p.registry, slog.New(slog.DiscardHandler))
+	gone := make(chan struct{})
+	go func() { _ = first.run(killed); close(gone) }() // its end is a kill's: no checkpoint is kept
+	p.write(t, statusOf("1", "1", charge.Idle))
+	await(t, changes, charge.CoverageGained, townA)
+	kill()
+	<-gone
+	if err := p.log.SaveCheckpoint(t.Context(), first.checkpointName(), emptyCheckpoint(t, p)); err != nil {
+		t.Fatal(err)
+	}
+	const closed = "operator,station,name,township,kind,opened,closed\nOP,S1,station 1,371721101,public,2022-01-01,2023-01-01\n"
+	if _, err := p.registry.Import(t.Context(), registry.Stations, strings.NewReader(closed)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.dir.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run(t, p.owner(t, p.registry, slog.New(slog.DiscardHandler)).run)
+	p.write(t, charge.Reading{Pile: pileNamed("2"), Kind: charge.KindHeartbeat})
+	for {
+		c := receive(t, changes, "townA's new state")
+		for _, s := range c.Townships {
+			if s.Township == townA && s.State == charge.None {
+				until(t, "the registry has it", func() bool { _, ok := p.coverage(t)[townA]; return !ok })
+				return
+			}
+		}
+	}
+}
+
+// emptyCheckpoint is one from before anything was judged.
+func emptyCheckpoint(t *testing.T, p *platform) []byte {
+	t.Helper()
+	data, err := p.owner(t, p.registry, slog.New(slog.DiscardHandler)).judge.save(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
