@@ -161,8 +161,5 @@ func TestInfluxMayBeKilledAtAnyTime(t *testing.T) {
 			t.Logf("ingest_history_%s %v", name, f.metric("ingest_history_"+name))
 		}
 	}
-	if slowest > usual+time.Second {
-		t.Errorf("while InfluxDB was killed an event or coverage took %s, want at most 1 s more than the %s before", slowest, usual)
-	}
 	t.Logf("%d readings, %d kills, the slowest event or answer took %s, %s before the first kill", stored, kills, slowest, usual)
 }

@@ -108,8 +108,10 @@ func newCluster(t *testing.T, gateways int) *cluster {
 	var addrs []string
 	for range gateways {
 		p := &program{t: t, dir: dir, http: freeAddr(t), mqtt: freeAddr(t)}
-		p.args = []string{"gateway", "--data", dir, "--http", p.http, "--mqtt", p.mqtt,
-			"--log-url", "nats://" + c.logAddr, "--log-token-file", journal.TokenFile(c.logDir)}
+		p.args = []string{
+			"gateway", "--data", dir, "--http", p.http, "--mqtt", p.mqtt,
+			"--log-url", "nats://" + c.logAddr, "--log-token-file", journal.TokenFile(c.logDir),
+		}
 		p.start()
 		t.Cleanup(p.kill)
 		c.gateways, addrs = append(c.gateways, p), append(addrs, p.mqtt)

@@ -63,8 +63,10 @@ func told(t *testing.T, s *site) {
 	}
 	midnight := noon.Add(-12 * time.Hour)
 	energies := []series.Energy{
-		{Day: midnight, Division: "37", Operator: "MA3CLQP01", EnergyKWh: 7}, {Day: midnight, Division: "37", Operator: "MA3CLQP02", EnergyKWh: 2.5},
-		{Day: midnight, Division: "3717", Operator: "MA3CLQP01", EnergyKWh: 7}, {Day: midnight.AddDate(0, 0, 1), Division: "37", Operator: "MA3CLQP01", EnergyKWh: 77},
+		{Day: midnight, Division: "37", Operator: "MA3CLQP01", EnergyKWh: 7},
+		{Day: midnight, Division: "37", Operator: "MA3CLQP02", EnergyKWh: 2.5},
+		{Day: midnight, Division: "3717", Operator: "MA3CLQP01", EnergyKWh: 7},
+		{Day: midnight.AddDate(0, 0, 1), Division: "37", Operator: "MA3CLQP01", EnergyKWh: 77},
 	}
 	if err := errors.Join(s.history.WriteLoads(t.Context(), loads), s.history.WriteEnergies(t.Context(), energies)); err != nil {
 		t.Fatal(err)

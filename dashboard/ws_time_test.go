@@ -46,7 +46,9 @@ func (shelf) History(context.Context, series.Query) ([]series.Row, error) { retu
 func (shelf) Loads(context.Context, charge.DivisionCode, time.Time, time.Time) ([]series.Load, error) {
 	return nil, nil
 }
+
 func (shelf) Energies(context.Context, series.EnergyQuery) ([]series.Energy, error) { return nil, nil }
+
 func (s shelf) TownshipStates(context.Context) (states []charge.TownshipState, err error) {
 	s.feed.mu.Lock()
 	defer s.feed.mu.Unlock()
@@ -55,9 +57,11 @@ func (s shelf) TownshipStates(context.Context) (states []charge.TownshipState, e
 	}
 	return states, nil
 }
+
 func (shelf) FindPiles(context.Context, registry.PileQuery) ([]registry.PileRow, string, error) {
 	return nil, "", nil
 }
+
 func (shelf) PileByID(context.Context, charge.PileID) (registry.PileRow, charge.Station, error) {
 	return registry.PileRow{}, charge.Station{}, registry.ErrUnknownPile
 }

@@ -143,8 +143,7 @@ type bridgeConfig struct {
 func parseBridge(s string) (bridgeConfig, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		var bad *url.Error // its own text repeats the URL, and a password in it
-		if errors.As(err, &bad) {
+		if bad, ok := errors.AsType[*url.Error](err); ok { // its own text repeats the URL, and a password in it
 			err = bad.Err
 		}
 		return bridgeConfig{}, fmt.Errorf("--bridge: %w", err)

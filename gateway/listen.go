@@ -880,7 +880,7 @@ const (
 // told why its message was of no use.
 func encodePuback(out *bytes.Buffer, cl *mqtt.Client, ack *pendingAck) {
 	if cl.Properties.ProtocolVersion < 5 || ack.verdict.reason == "" {
-		out.Write([]byte{packets.Puback << 4, 2, byte(ack.packetID >> 8), byte(ack.packetID)})
+		out.Write([]byte{packets.Puback << 4, 2, byte(ack.packetID >> 8), byte(ack.packetID)}) //nolint:gosec // its two bytes
 		return
 	}
 	pk := packets.Packet{

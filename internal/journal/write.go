@@ -128,7 +128,7 @@ func (w *Writer) Append(ctx context.Context, readings []Placed, stored func()) e
 	f := w.next
 	start := 0
 	for i, end := range ends {
-		f.add(readings[i].Partition, encoded[start:end])
+		f.add(readings[i].Partition, encoded[start:end]) //nolint:gosec // ends has one for each reading
 		start = end
 	}
 	f.readings += len(readings)

@@ -404,7 +404,7 @@ func (e *Embedded) raw(ctx context.Context, q Query) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err has told all there is
 	var out []Row
 	for rows.Next() {
 		var (
@@ -444,7 +444,7 @@ func (e *Embedded) raw(ctx context.Context, q Query) ([]Row, error) {
 
 func (w *Row) setStatus(code sql.NullInt64) {
 	if code.Valid {
-		s := charge.Status(code.Int64)
+		s := charge.Status(code.Int64) //nolint:gosec // a status, 0 to 255
 		w.Status = &s
 	}
 }
@@ -464,7 +464,7 @@ func (e *Embedded) windows(ctx context.Context, q Query) ([]Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err has told all there is
 	var out []Row
 	for rows.Next() {
 		var (

@@ -74,7 +74,7 @@ func NewInflux(cfg InfluxConfig, log *slog.Logger) (*Influx, error) {
 	if err := token.reload(); err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // so says net/http
 	transport.MaxIdleConnsPerHost = influxConnections
 	httpClient := &http.Client{Transport: authorizer{token, transport}}
 	// The library's own log is silenced: every failure comes back as an error.
@@ -161,7 +161,7 @@ func (x *Influx) writeSome(ctx context.Context, batch []charge.Reading, order []
 	switch answer.StatusCode {
 	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge:
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		return &RetryError{After: time.Duration(answer.RetryAfter) * time.Second, Err: err}
+		return &RetryError{After: time.Duration(answer.RetryAfter) * time.Second, Err: err} //nolint:gosec // seconds
 	default:
 		return err
 	}
@@ -242,7 +242,7 @@ func (x *Influx) mend(ctx context.Context, err error) (bool, error) {
 
 // encode gives the lines of the readings of order.
 func (x *Influx) encode(batch []charge.Reading, order []int) (string, error) {
-	e := x.buffer.Get().(*lineprotocol.Encoder)
+	e := x.buffer.Get().(*lineprotocol.Encoder) //nolint:forcetypeassert // the pool holds nothing else
 	defer x.buffer.Put(e)
 	e.Reset()
 	for _, i := range order {
@@ -690,10 +690,10 @@ func (w *Row) set(field, result string, value any) {
 	case int64:
 		switch field {
 		case "status":
-			s := charge.Status(v)
+			s := charge.Status(v) //nolint:gosec // a status, 0 to 255
 			w.Status = &s
 		case "seq":
-			s := uint64(v)
+			s := uint64(v) //nolint:gosec // written as one
 			w.Seq = &s
 		case "start_ms":
 			w.Start = time.UnixMilli(v).UTC()

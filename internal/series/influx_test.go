@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -63,9 +64,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if got := r.Header.Get("Authorization"); a.token != "" && got != a.token {
 		s.t.Errorf("%s %s: got Authorization %q, want %q", r.Method, r.URL.Path, got, a.token)
 	}
-	for k, v := range a.header {
-		w.Header()[k] = v
-	}
+	maps.Copy(w.Header(), a.header)
 	if strings.HasPrefix(a.body, "{") {
 		w.Header().Set("Content-Type", "application/json")
 	}
@@ -185,12 +184,21 @@ func TestWriteAnswers(t *testing.T) {
 		{"an error of its own", []answer{post(500, `{"code":"internal error","message":"disk full"}`)}, nil, nil, "disk full"},
 		{"a proxy without its server", []answer{post(502, "<html>bad gateway</html>")}, nil, nil, "502"},
 		{"not allowed", []answer{post(403, `{"code":"forbidden","message":"insufficient permissions"}`)}, nil, nil, "insufficient permissions"},
-		{"part of it, found by halves, though the rest is stored", []answer{post(422, conflict), post(422, conflict), post(204, "")},
-			&RejectedError{Points: []int{0, 1}, Reasons: []string{"partial write", "partial write"}, Dropped: 2}, nil, ""},
-		{"lines that could not be read, of which 1.8 counts none", []answer{post(400, unread), post(204, ""), post(400, unread), post(400, unread), post(204, "")},
-			&RejectedError{Points: []int{2}, Reasons: []string{"unable to parse"}, Dropped: 1}, nil, ""},
-		{"one bad line is found by halves", []answer{post(400, bad), post(204, ""), post(400, bad), post(400, bad), post(204, "")},
-			&RejectedError{Points: []int{2}, Reasons: []string{"bad timestamp"}, Dropped: 1}, nil, ""},
+		{
+			"part of it, found by halves, though the rest is stored",
+			[]answer{post(422, conflict), post(422, conflict), post(204, "")},
+			&RejectedError{Points: []int{0, 1}, Reasons: []string{"partial write", "partial write"}, Dropped: 2}, nil, "",
+		},
+		{
+			"lines that could not be read, of which 1.8 counts none",
+			[]answer{post(400, unread), post(204, ""), post(400, unread), post(400, unread), post(204, "")},
+			&RejectedError{Points: []int{2}, Reasons: []string{"unable to parse"}, Dropped: 1}, nil, "",
+		},
+		{
+			"one bad line is found by halves",
+			[]answer{post(400, bad), post(204, ""), post(400, bad), post(400, bad), post(204, "")},
+			&RejectedError{Points: []int{2}, Reasons: []string{"bad timestamp"}, Dropped: 1}, nil, "",
+		},
 		{"too large is sent in halves", []answer{post(413, ""), post(204, ""), post(204, "")}, nil, nil, ""},
 		{"busy between two halves", []answer{post(400, bad), post(204, ""), post(503, "", "Retry-After", "3")}, nil, after(3 * time.Second), ""},
 	}
@@ -226,7 +234,7 @@ func TestWriteAnswers(t *testing.T) {
 	}
 }
 
-func after(d time.Duration) *time.Duration { return &d }
+func after(d time.Duration) *time.Duration { return new(d) }
 
 // A 2.x without the bucket is given one, and the batch is sent again.
 func TestMissingBucketIsMade(t *testing.T) {

@@ -132,7 +132,7 @@ func rowsOf(readings ...charge.Reading) []Row {
 	return rows
 }
 
-func status(s charge.Status) *charge.Status { return &s }
+func status(s charge.Status) *charge.Status { return new(s) }
 
 func window(after time.Duration, s *charge.Status, power *Stat) Row {
 	return Row{Connector: "1", At: today.Add(after), Status: s, PowerKW: power}
