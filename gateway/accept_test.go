@@ -183,7 +183,8 @@ func TestAccept(t *testing.T) {
 		{
 			"the operator's platform for many piles", operatorOP, statusOfMany,
 			`[{"pile":"P1","connector":"1","time":1777896000000,"status":3},{"pile":"P2","connector":"2","time":1777896000000,"status":255}]`,
-			[]string{"OP:P1/1 status 3", "OP:P2/2 status 255"}, nil, "",
+			[]string{"OP:P1/1 status 3", "OP:P2/2 status 255"},
+			nil, "",
 		},
 		{"a heartbeat for the whole pile", pileP1, "evcs/v1/OP/P1/heartbeat", `{"time":1777896000000,"online":false}`, []string{"OP:P1/ heartbeat online=false"}, nil, ""},
 		{"an empty array says nothing, but its pile is heard", pileP1, statusOfP1, `[]`, []string{"OP:P1/ heard"}, map[string]int{"bad_json": 1}, wire.BadJSON},
@@ -206,7 +207,9 @@ func TestAccept(t *testing.T) {
 		{
 			"a platform's bad object is heard for its own pile", operatorOP, statusOfMany,
 			`[{"pile":"P1","connector":"1","time":1777896000000,"status":9},{"pile":"P2","connector":"2","time":1777896000000,"status":1},{"pile":"P9","connector":"2","time":1777896000000,"status":9}]`,
-			[]string{"OP:P2/2 status 1", "OP:P1/ heard"}, map[string]int{"bad_status": 2}, "",
+			[]string{"OP:P2/2 status 1", "OP:P1/ heard"},
+			map[string]int{"bad_status": 2},
+			"",
 		},
 		{"a clock a day ahead: history refuses it, its status counts", pileP1, statusOfP1, `{"connector":"1","time":"2026-05-05T12:00:00Z","status":255,"fault":"smoke"}`, []string{"OP:P1/1 status 255 clock"}, map[string]int{"bad_time": 1}, ""},
 		{"a clock a day ahead on telemetry", pileP1, "evcs/v1/OP/P1/telemetry", `{"connector":"1","time":"2026-05-05T12:00:00Z","status":3,"power_kw":60}`, []string{"OP:P1/1 status 3 clock"}, map[string]int{"bad_time": 1}, ""},
@@ -347,10 +350,14 @@ func TestRejectNamesTheObject(t *testing.T) {
 		name, payload string
 		want          []answerItem
 	}{
-		{"the third of three", `[{"connector":"1","time":1777896000000,"status":1},{"connector":"2","time":1777896000000,"status":1},{"connector":"9","time":1777896000000,"status":1}]`,
-			[]answerItem{{Index: 2, Pile: "P1", Connector: "9", Reason: wire.UnknownGun}}},
-		{"behind a bad one only its name is sure", `[{"connector":"1","time":1777896000000,"status":8},{"connector":"9","time":1777896000000,"status":1}]`,
-			[]answerItem{{Index: 0, Pile: "P1", Connector: "1", Reason: wire.BadStatus}, {Index: -1, Pile: "P1", Connector: "9", Reason: wire.UnknownGun}}},
+		{
+			"the third of three", `[{"connector":"1","time":1777896000000,"status":1},{"connector":"2","time":1777896000000,"status":1},{"connector":"9","time":1777896000000,"status":1}]`,
+			[]answerItem{{Index: 2, Pile: "P1", Connector: "9", Reason: wire.UnknownGun}},
+		},
+		{
+			"behind a bad one only its name is sure", `[{"connector":"1","time":1777896000000,"status":8},{"connector":"9","time":1777896000000,"status":1}]`,
+			[]answerItem{{Index: 0, Pile: "P1", Connector: "1", Reason: wire.BadStatus}, {Index: -1, Pile: "P1", Connector: "9", Reason: wire.UnknownGun}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

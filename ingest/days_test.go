@@ -69,18 +69,26 @@ func TestCoverageIsCopiedAtMidnight(t *testing.T) {
 		{"as it was at 24:00", []step{{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}}, {tick: 25 * h}}, map[string]int{on(0): 1}},
 		{"not before all has come in", []step{{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}}, {tick: 24*h + time.Minute}}, map[string]int{}},
 		{"what happens after midnight is of the next day", []step{
-			{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}}, {at: 24*h + time.Minute, towns: []charge.TownshipState{state(townB, charge.Effective)}},
-			{tick: 25 * h}, {tick: 49 * h}}, map[string]int{on(0): 1, on(1): 2}},
+			{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}},
+			{at: 24*h + time.Minute, towns: []charge.TownshipState{state(townB, charge.Effective)}},
+			{tick: 25 * h},
+			{tick: 49 * h},
+		}, map[string]int{on(0): 1, on(1): 2}},
 		{"a late change corrects the day", []step{
-			{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}}, {tick: 25 * h},
-			{at: 23 * h, towns: []charge.TownshipState{state(townA, charge.Failing)}}, {tick: 26 * h}}, map[string]int{on(0): 0}},
+			{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}},
+			{tick: 25 * h},
+			{at: 23 * h, towns: []charge.TownshipState{state(townA, charge.Failing)}},
+			{tick: 26 * h},
+		}, map[string]int{on(0): 0}},
 		{"days on which nothing was told", []step{{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}}, {tick: 73 * h}}, map[string]int{on(0): 1, on(1): 1, on(2): 1}},
 		{"the store is away at midnight", []step{{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}}, {tick: 25 * h, away: true}, {tick: 26 * h}}, map[string]int{on(0): 1}},
 		{"killed before midnight", []step{{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}}, {tick: 2 * h}, {restarts: true}, {tick: 25 * h}}, map[string]int{on(0): 1}},
 		{"killed after midnight, before the store came back", []step{
-			{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}}, {tick: 2 * h}, {tick: 25 * h, away: true}, {restarts: true}, {tick: 26 * h}}, map[string]int{on(0): 1}},
+			{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}}, {tick: 2 * h}, {tick: 25 * h, away: true}, {restarts: true}, {tick: 26 * h},
+		}, map[string]int{on(0): 1}},
 		{"a town loses its coverage", []step{
-			{at: h, towns: []charge.TownshipState{state(townA, charge.Effective), state(townC, charge.Effective)}}, {at: 2 * h, towns: []charge.TownshipState{state(townC, charge.None)}}, {tick: 25 * h}}, map[string]int{on(0): 1}},
+			{at: h, towns: []charge.TownshipState{state(townA, charge.Effective), state(townC, charge.Effective)}}, {at: 2 * h, towns: []charge.TownshipState{state(townC, charge.None)}}, {tick: 25 * h},
+		}, map[string]int{on(0): 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			store, log := &ledger{effective: map[string]int{}}, &changesTold{}

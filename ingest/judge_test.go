@@ -135,8 +135,10 @@ func faultOf(name, connector string, fault charge.Fault) charge.Reading {
 }
 
 func powerOf(name, connector string, kw float64) charge.Reading {
-	return charge.Reading{Pile: pileNamed(name), Connector: charge.ConnectorID(connector), Kind: charge.KindTelemetry,
-		Has: charge.HasStatus | charge.HasPower, Status: charge.Charging, PowerKW: kw}
+	return charge.Reading{
+		Pile: pileNamed(name), Connector: charge.ConnectorID(connector), Kind: charge.KindTelemetry,
+		Has: charge.HasStatus | charge.HasPower, Status: charge.Charging, PowerKW: kw,
+	}
 }
 
 // events collects and gives the events in short.
@@ -225,8 +227,10 @@ func TestEventsOfAConnector(t *testing.T) {
 		{"silence, and a heartbeat after it", func(c *court) {
 			c.pass(16 * time.Minute)
 			c.message(charge.Reading{Pile: pileNamed("2"), Kind: charge.KindHeartbeat})
-		}, []string{"connector_silent 102OP:2/1 idle>silent", "connector_silent 102OP:2/2 idle>silent",
-			"connector_restored 102OP:2/1 silent>idle", "connector_restored 102OP:2/2 silent>idle"}},
+		}, []string{
+			"connector_silent 102OP:2/1 idle>silent", "connector_silent 102OP:2/2 idle>silent",
+			"connector_restored 102OP:2/1 silent>idle", "connector_restored 102OP:2/2 silent>idle",
+		}},
 		{"the other connector's status keeps it heard", func(c *court) {
 			for range 4 {
 				c.pass(10 * time.Minute)
@@ -243,8 +247,10 @@ func TestEventsOfAConnector(t *testing.T) {
 			c.message(charge.Reading{Pile: pileNamed("2"), Kind: charge.KindDisconnected, Session: 1, Has: charge.HasSession})
 			c.now = c.now.Add(time.Second)
 			c.message(charge.Reading{Pile: pileNamed("2"), Kind: charge.KindConnected, Session: 2, Has: charge.HasSession})
-		}, []string{"connector_offline 102OP:2/1 idle>offline", "connector_offline 102OP:2/2 idle>offline",
-			"connector_restored 102OP:2/1 offline>idle", "connector_restored 102OP:2/2 offline>idle"}},
+		}, []string{
+			"connector_offline 102OP:2/1 idle>offline", "connector_offline 102OP:2/2 idle>offline",
+			"connector_restored 102OP:2/1 offline>idle", "connector_restored 102OP:2/2 offline>idle",
+		}},
 		{"a danger alarm, told twice", func(c *court) {
 			alarm := charge.Reading{Pile: pileNamed("2"), Connector: "1", Kind: charge.KindAlarm, Level: "danger", Code: "smoke", At: c.now, Received: c.now}
 			c.message(alarm)

@@ -120,20 +120,39 @@ type place struct{ site, label string }
 
 var places = [...][]place{
 	ruralPublic: {
-		{"township office", "政府"}, {"township office", "便民服务中心"}, {"health centre", "卫生院"}, {"market", "集贸市场"},
-		{"power supply office", "供电所"}, {"coach station", "客运站"}, {"scenic area", "乡村旅游区"}, {"village", "社区服务中心"},
+		{"township office", "政府"},
+		{"township office", "便民服务中心"},
+		{"health centre", "卫生院"},
+		{"market", "集贸市场"},
+		{"power supply office", "供电所"},
+		{"coach station", "客运站"},
+		{"scenic area", "乡村旅游区"},
+		{"village", "社区服务中心"},
 	},
 	urbanPublic: {
-		{"car park", "公共停车场"}, {"shopping centre", "购物广场"}, {"hospital", "医院"}, {"sports centre", "体育中心"},
-		{"industrial park", "产业园"}, {"offices", "政务服务中心"}, {"transport hub", "客运中心"}, {"scenic area", "公园"},
-		{"expressway service area", "高速服务区"}, {"roadside", "路侧"},
+		{"car park", "公共停车场"},
+		{"shopping centre", "购物广场"},
+		{"hospital", "医院"},
+		{"sports centre", "体育中心"},
+		{"industrial park", "产业园"},
+		{"offices", "政务服务中心"},
+		{"transport hub", "客运中心"},
+		{"scenic area", "公园"},
+		{"expressway service area", "高速服务区"},
+		{"roadside", "路侧"},
 	},
 	dedicated: {
 		{"bus depot", "公交场站"}, {"logistics park", "物流园"}, {"taxi depot", "出租车服务站"}, {"sanitation depot", "环卫基地"},
 	},
 	residential: {
-		{"estate", "锦苑小区"}, {"estate", "和园小区"}, {"estate", "东苑小区"}, {"estate", "清泉小区"}, {"estate", "柳岸小区"},
-		{"estate", "文苑小区"}, {"estate", "新村"}, {"estate", "阳光小区"},
+		{"estate", "锦苑小区"},
+		{"estate", "和园小区"},
+		{"estate", "东苑小区"},
+		{"estate", "清泉小区"},
+		{"estate", "柳岸小区"},
+		{"estate", "文苑小区"},
+		{"estate", "新村"},
+		{"estate", "阳光小区"},
 	},
 }
 
@@ -348,8 +367,16 @@ var dcModels = []struct {
 	connectors          uint8
 	rural, urban, depot int
 }{
-	{30, 1, 22, 6, 2}, {40, 1, 16, 6, 4}, {60, 1, 26, 18, 14}, {80, 1, 6, 8, 10}, {60, 2, 22, 26, 30},
-	{80, 2, 5, 12, 14}, {90, 2, 2, 8, 14}, {120, 2, 1, 11, 10}, {240, 2, 0, 3, 2}, {480, 1, 0, 2, 0},
+	{30, 1, 22, 6, 2},
+	{40, 1, 16, 6, 4},
+	{60, 1, 26, 18, 14},
+	{80, 1, 6, 8, 10},
+	{60, 2, 22, 26, 30},
+	{80, 2, 5, 12, 14},
+	{90, 2, 2, 8, 14},
+	{120, 2, 1, 11, 10},
+	{240, 2, 0, 3, 2},
+	{480, 1, 0, 2, 0},
 }
 
 func (g *generator) pile(u use, operator, station int) {

@@ -167,7 +167,13 @@ func TestPileRowsSayWhereAndWhat(t *testing.T) {
 func TestBadQueriesAreRefused(t *testing.T) {
 	r := open(t)
 	for _, q := range []PileQuery{
-		{Division: "3x"}, {Division: "371"}, {Status: "broken"}, {Cursor: "%"}, {Cursor: "YWJj"}, {Limit: -1}, {Limit: 501},
+		{Division: "3x"},
+		{Division: "371"},
+		{Status: "broken"},
+		{Cursor: "%"},
+		{Cursor: "YWJj"},
+		{Limit: -1},
+		{Limit: 501},
 		{Search: strings.Repeat("x", 101)},
 	} {
 		if _, _, err := r.FindPiles(t.Context(), q); !errors.Is(err, ErrBadQuery) {

@@ -69,8 +69,12 @@ func suiteDraws(t *testing.T, s longStore) {
 	ms := func(second int64) int64 { return noon.UnixMilli() + second*1000 }
 	want := map[string][]charge.Draw{
 		"A": {
-			{AtMS: ms(0), PowerKW: 7, Charging: true}, {AtMS: ms(15), PowerKW: 60, Charging: true}, {AtMS: ms(45)}, {AtMS: ms(60)},
-			{AtMS: ms(120)}, {AtMS: ms(120), PowerKW: 5, Charging: true},
+			{AtMS: ms(0), PowerKW: 7, Charging: true},
+			{AtMS: ms(15), PowerKW: 60, Charging: true},
+			{AtMS: ms(45)},
+			{AtMS: ms(60)},
+			{AtMS: ms(120)},
+			{AtMS: ms(120), PowerKW: 5, Charging: true},
 		},
 		"B": {{AtMS: ms(30), PowerKW: 30, Charging: true}},
 	}

@@ -180,48 +180,104 @@ func suite(t *testing.T, s longStore) {
 		{"a number next to 0", [][]charge.Reading{{odd(5e-324)}}, 0, rowsOf(odd(5e-324))},
 		{"a batch twice", [][]charge.Reading{plain(""), plain("")}, 0, rowsOf(plain("")...)},
 		{"one reading twice in a batch", [][]charge.Reading{{odd(1), odd(1)}}, 0, rowsOf(odd(1))},
-		{"out of order", [][]charge.Reading{{reading("", 2*m, 3, 3), reading("", 0, 1, 1)}, {reading("", m, 2, 2)}}, 0,
-			rowsOf(reading("", 0, 1, 1), reading("", m, 2, 2), reading("", 2*m, 3, 3))},
-		{"a day late", [][]charge.Reading{{reading("", 0, 2, 2)}, {reading("", -11*time.Hour, 1, 1)}}, 0,
-			rowsOf(reading("", -11*time.Hour, 1, 1), reading("", 0, 2, 2))},
-		{"of two with one key the higher seq wins, whichever comes first in the batch",
-			[][]charge.Reading{{reading("", 0, 9, 90), reading("", 0, 8, 80), reading("", m, 8, 80), reading("", m, 9, 90)}}, 0,
-			rowsOf(reading("", 0, 9, 90), reading("", m, 9, 90))},
-		{"a higher seq in a later batch wins", [][]charge.Reading{{reading("", 0, 8, 80)}, {reading("", 0, 9, 90)}}, 0,
-			rowsOf(reading("", 0, 9, 90))},
-		{"milliseconds apart are two readings", [][]charge.Reading{{reading("", 0, 1, 1), reading("", time.Millisecond, 2, 2)}}, 0,
-			rowsOf(reading("", 0, 1, 1), reading("", time.Millisecond, 2, 2))},
-		{"two kinds at one time are two readings", [][]charge.Reading{{reading("", 0, 1, 1), statusReading("", 0, charge.Charging)}}, 0,
-			rowsOf(statusReading("", 0, charge.Charging), reading("", 0, 1, 1))},
-		{"connectors are kept apart", [][]charge.Reading{{on("2", reading("", 0, 1, 20)), on("1", reading("", 0, 1, 10)), on("10", reading("", 0, 1, 100))}}, 0,
-			rowsOf(reading("", 0, 1, 10), on("10", reading("", 0, 1, 100)), on("2", reading("", 0, 1, 20)))},
-		{"from is in the range, to is not", [][]charge.Reading{{
-			reading("", -12*time.Hour-time.Millisecond, 1, 1), reading("", -12*time.Hour, 2, 2),
-			reading("", 12*time.Hour-time.Millisecond, 3, 3), reading("", 12*time.Hour, 4, 4)}}, 0,
-			rowsOf(reading("", -12*time.Hour, 2, 2), reading("", 12*time.Hour-time.Millisecond, 3, 3))},
+		{
+			"out of order",
+			[][]charge.Reading{{reading("", 2*m, 3, 3), reading("", 0, 1, 1)}, {reading("", m, 2, 2)}},
+			0,
+			rowsOf(reading("", 0, 1, 1), reading("", m, 2, 2), reading("", 2*m, 3, 3)),
+		},
+		{
+			"a day late",
+			[][]charge.Reading{{reading("", 0, 2, 2)}, {reading("", -11*time.Hour, 1, 1)}},
+			0,
+			rowsOf(reading("", -11*time.Hour, 1, 1), reading("", 0, 2, 2)),
+		},
+		{
+			"of two with one key the higher seq wins, whichever comes first in the batch",
+			[][]charge.Reading{{reading("", 0, 9, 90), reading("", 0, 8, 80), reading("", m, 8, 80), reading("", m, 9, 90)}},
+			0,
+			rowsOf(reading("", 0, 9, 90), reading("", m, 9, 90)),
+		},
+		{
+			"a higher seq in a later batch wins",
+			[][]charge.Reading{{reading("", 0, 8, 80)}, {reading("", 0, 9, 90)}},
+			0,
+			rowsOf(reading("", 0, 9, 90)),
+		},
+		{
+			"milliseconds apart are two readings",
+			[][]charge.Reading{{reading("", 0, 1, 1), reading("", time.Millisecond, 2, 2)}},
+			0,
+			rowsOf(reading("", 0, 1, 1), reading("", time.Millisecond, 2, 2)),
+		},
+		{
+			"two kinds at one time are two readings",
+			[][]charge.Reading{{reading("", 0, 1, 1), statusReading("", 0, charge.Charging)}},
+			0,
+			rowsOf(statusReading("", 0, charge.Charging), reading("", 0, 1, 1)),
+		},
+		{
+			"connectors are kept apart",
+			[][]charge.Reading{{on("2", reading("", 0, 1, 20)), on("1", reading("", 0, 1, 10)), on("10", reading("", 0, 1, 100))}},
+			0,
+			rowsOf(reading("", 0, 1, 10), on("10", reading("", 0, 1, 100)), on("2", reading("", 0, 1, 20))),
+		},
+		{
+			"from is in the range, to is not",
+			[][]charge.Reading{{
+				reading("", -12*time.Hour-time.Millisecond, 1, 1), reading("", -12*time.Hour, 2, 2),
+				reading("", 12*time.Hour-time.Millisecond, 3, 3), reading("", 12*time.Hour, 4, 4),
+			}},
+			0,
+			rowsOf(reading("", -12*time.Hour, 2, 2), reading("", 12*time.Hour-time.Millisecond, 3, 3)),
+		},
 
-		{"windows of an hour", [][]charge.Reading{{
-			reading("", 0, 1, 10), reading("", 30*m, 2, 30), reading("", 60*m-time.Millisecond, 3, 20), reading("", 60*m, 4, 7)}}, time.Hour,
-			[]Row{window(0, status(charge.Charging), &Stat{20, 10, 30}), window(time.Hour, status(charge.Charging), &Stat{7, 7, 7})}},
+		{
+			"windows of an hour",
+			[][]charge.Reading{{
+				reading("", 0, 1, 10), reading("", 30*m, 2, 30), reading("", 60*m-time.Millisecond, 3, 20), reading("", 60*m, 4, 7),
+			}},
+			time.Hour,
+			[]Row{window(0, status(charge.Charging), &Stat{20, 10, 30}), window(time.Hour, status(charge.Charging), &Stat{7, 7, 7})},
+		},
 		{"windows that begin off the hour, and the first before the range", [][]charge.Reading{{
-			reading("", -12*time.Hour, 1, 4), reading("", 0, 2, 10)}}, 7 * time.Hour, sevenHours()},
-		{"a window of a day begins at midnight here, not in Greenwich", [][]charge.Reading{{
-			reading("", -12*time.Hour, 1, 10), reading("", 12*time.Hour-time.Second, 2, 20)}}, 24 * time.Hour,
-			[]Row{window(-12*time.Hour, status(charge.Charging), &Stat{15, 10, 20})}},
-		{"windows hold the last status, told by whichever kind", [][]charge.Reading{{
-			reading("", 0, 1, 10), statusReading("", 20*m, charge.Faulted), statusReading("", 10*m, charge.Idle),
-			statusReading("", 70*m, charge.Idle), reading("", 80*m, 2, 5)}}, time.Hour,
-			[]Row{window(0, status(charge.Faulted), &Stat{10, 10, 10}), window(time.Hour, status(charge.Charging), &Stat{5, 5, 5})}},
-		{"a window with a status alone", [][]charge.Reading{{statusReading("", 0, charge.Offline)}}, time.Hour,
-			[]Row{window(0, status(charge.Offline), nil)}},
+			reading("", -12*time.Hour, 1, 4), reading("", 0, 2, 10),
+		}}, 7 * time.Hour, sevenHours()},
+		{
+			"a window of a day begins at midnight here, not in Greenwich",
+			[][]charge.Reading{{
+				reading("", -12*time.Hour, 1, 10), reading("", 12*time.Hour-time.Second, 2, 20),
+			}},
+			24 * time.Hour,
+			[]Row{window(-12*time.Hour, status(charge.Charging), &Stat{15, 10, 20})},
+		},
+		{
+			"windows hold the last status, told by whichever kind",
+			[][]charge.Reading{{
+				reading("", 0, 1, 10), statusReading("", 20*m, charge.Faulted), statusReading("", 10*m, charge.Idle),
+				statusReading("", 70*m, charge.Idle), reading("", 80*m, 2, 5),
+			}},
+			time.Hour,
+			[]Row{window(0, status(charge.Faulted), &Stat{10, 10, 10}), window(time.Hour, status(charge.Charging), &Stat{5, 5, 5})},
+		},
+		{
+			"a window with a status alone",
+			[][]charge.Reading{{statusReading("", 0, charge.Offline)}},
+			time.Hour,
+			[]Row{window(0, status(charge.Offline), nil)},
+		},
 		{"a window with numbers alone", [][]charge.Reading{{bare}}, time.Hour, []Row{window(0, nil, &Stat{0, 0, 0})}},
 		{"orders and alarms are not measured twice", [][]charge.Reading{{order, alarm}}, time.Hour, nil},
-		{"windows keep connectors apart", [][]charge.Reading{{reading("", 0, 1, 10), on("2", reading("", 0, 1, 20))}}, time.Hour,
+		{
+			"windows keep connectors apart",
+			[][]charge.Reading{{reading("", 0, 1, 10), on("2", reading("", 0, 1, 20))}},
+			time.Hour,
 			[]Row{window(0, status(charge.Charging), &Stat{10, 10, 10}), func() Row {
 				w := window(0, status(charge.Charging), &Stat{20, 20, 20})
 				w.Connector = "2"
 				return w
-			}()}},
+			}()},
+		},
 	}
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -291,44 +291,85 @@ func TestTaken(t *testing.T) {
 		got     func(charge.Reading) any
 		want    any
 	}{
-		{"ten minutes ahead to the millisecond", charge.KindStatus, `{"connector":"1","time":"2025-03-09T12:10:00.000+08:00","status":1}`,
-			func(r charge.Reading) any { return r.Tells(charge.ClockWrong) }, false},
-		{"a month late", charge.KindStatus, `{"connector":"1","time":"2025-02-09T12:00:00+08:00","status":1}`,
-			func(r charge.Reading) any { return r.At }, time.Date(2025, 2, 9, 4, 0, 0, 0, time.UTC)},
-		{"the later of two times", charge.KindStatus, `{"connector":"1","time":"2026-01-01T00:00:00Z",` + at + `,"status":1}`,
-			func(r charge.Reading) any { return r.At }, time.Date(2025, 3, 9, 3, 59, 58, 0, time.UTC)},
-		{"microseconds are cut to milliseconds", charge.KindStatus, `{"connector":"1","time":"2025-03-09T03:59:58.123999Z","status":1}`,
-			func(r charge.Reading) any { return r.At }, time.Date(2025, 3, 9, 3, 59, 58, 123e6, time.UTC)},
-		{"white space around", charge.KindStatus, "\r\n\t {\"connector\":\"1\"," + at + ",\"status\":1}\n\n",
-			func(r charge.Reading) any { return r.Status }, charge.Idle},
-		{"a status with a zero fraction", charge.KindStatus, `{"connector":"1",` + at + `,"status":3.0}`,
-			func(r charge.Reading) any { return r.Status }, charge.Charging},
-		{"a bound itself", charge.KindTelemetry, `{"connector":"1",` + at + `,"voltage_v":1500,"current_a":-1000,"power_kw":1e3,"soc_pct":0,"temp_c":-50}`,
-			func(r charge.Reading) any { return []float64{r.VoltageV, r.CurrentA, r.PowerKW, r.SoCPct, r.TempC} }, []float64{1500, -1000, 1000, 0, -50}},
-		{"a zero that was told", charge.KindTelemetry, `{"connector":"1",` + at + `,"power_kw":0}`,
-			func(r charge.Reading) any { return r.Has }, charge.HasPower},
-		{"a number smaller than all", charge.KindTelemetry, `{"connector":"1",` + at + `,"power_kw":1e-999}`,
-			func(r charge.Reading) any { return r.PowerKW }, 0.0},
-		{"the pile named though the topic has it", charge.KindStatus, `{"pile":"P1","connector":"1",` + at + `,"status":1}`,
-			func(r charge.Reading) any { return r.Pile.Equipment }, "P1"},
-		{"the largest seq", charge.KindStatus, `{"connector":"1",` + at + `,"status":1,"seq":9223372036854775807}`,
-			func(r charge.Reading) any { return r.Seq }, uint64(1<<63 - 1)},
-		{"a fault of a status that is none", charge.KindStatus, `{"connector":"1",` + at + `,"status":1,"fault":"smoke"}`,
-			func(r charge.Reading) any { return r.Fault }, charge.Fault("")},
-		{"the word other says no more than none", charge.KindStatus, `{"connector":"1",` + at + `,"status":255,"fault":"other"}`,
-			func(r charge.Reading) any { return []string{string(r.Fault), r.FaultCode} }, []string{"other", ""}},
-		{"a fault code is cut between characters", charge.KindStatus, `{"connector":"1",` + at + `,"status":255,"fault":"` + long + `"}`,
-			func(r charge.Reading) any { return []string{string(r.Fault), r.FaultCode} }, []string{"other", long[:63]}},
-		{"a fault before its status", charge.KindStatus, `{"fault":"smoke","connector":"1",` + at + `,"status":255}`,
-			func(r charge.Reading) any { return r.Fault }, charge.Fault("smoke")},
-		{"a text of 200 characters", charge.KindAlarm, `{"connector":"1",` + at + `,"level":"danger","text":"` + strings.Repeat("枪", 200) + `"}`,
-			func(r charge.Reading) any { return len(r.Text) }, 600},
-		{"half a surrogate pair", charge.KindAlarm, `{"connector":"1",` + at + `,"level":"danger","text":"\ud83d!"}`,
-			func(r charge.Reading) any { return r.Text }, "\uFFFD!"},
-		{"a session that is still open", charge.KindOrder, `{"connector":"1",` + at + `,"order":"1","start":1741492000000}`,
-			func(r charge.Reading) any { return r.Has }, charge.HasStart},
-		{"a key written with escapes", charge.KindStatus, `{"connector":"1",` + at + `,"\u0073tatus":1}`,
-			func(r charge.Reading) any { return r.Status }, charge.Idle},
+		{
+			"ten minutes ahead to the millisecond", charge.KindStatus, `{"connector":"1","time":"2025-03-09T12:10:00.000+08:00","status":1}`,
+			func(r charge.Reading) any { return r.Tells(charge.ClockWrong) }, false,
+		},
+		{
+			"a month late", charge.KindStatus, `{"connector":"1","time":"2025-02-09T12:00:00+08:00","status":1}`,
+			func(r charge.Reading) any { return r.At }, time.Date(2025, 2, 9, 4, 0, 0, 0, time.UTC),
+		},
+		{
+			"the later of two times", charge.KindStatus, `{"connector":"1","time":"2026-01-01T00:00:00Z",` + at + `,"status":1}`,
+			func(r charge.Reading) any { return r.At }, time.Date(2025, 3, 9, 3, 59, 58, 0, time.UTC),
+		},
+		{
+			"microseconds are cut to milliseconds", charge.KindStatus, `{"connector":"1","time":"2025-03-09T03:59:58.123999Z","status":1}`,
+			func(r charge.Reading) any { return r.At }, time.Date(2025, 3, 9, 3, 59, 58, 123e6, time.UTC),
+		},
+		{
+			"white space around", charge.KindStatus, "\r\n\t {\"connector\":\"1\"," + at + ",\"status\":1}\n\n",
+			func(r charge.Reading) any { return r.Status }, charge.Idle,
+		},
+		{
+			"a status with a zero fraction", charge.KindStatus, `{"connector":"1",` + at + `,"status":3.0}`,
+			func(r charge.Reading) any { return r.Status }, charge.Charging,
+		},
+		{
+			"a bound itself", charge.KindTelemetry, `{"connector":"1",` + at + `,"voltage_v":1500,"current_a":-1000,"power_kw":1e3,"soc_pct":0,"temp_c":-50}`,
+			func(r charge.Reading) any { return []float64{r.VoltageV, r.CurrentA, r.PowerKW, r.SoCPct, r.TempC} },
+			[]float64{1500, -1000, 1000, 0, -50},
+		},
+		{
+			"a zero that was told", charge.KindTelemetry, `{"connector":"1",` + at + `,"power_kw":0}`,
+			func(r charge.Reading) any { return r.Has }, charge.HasPower,
+		},
+		{
+			"a number smaller than all", charge.KindTelemetry, `{"connector":"1",` + at + `,"power_kw":1e-999}`,
+			func(r charge.Reading) any { return r.PowerKW }, 0.0,
+		},
+		{
+			"the pile named though the topic has it", charge.KindStatus, `{"pile":"P1","connector":"1",` + at + `,"status":1}`,
+			func(r charge.Reading) any { return r.Pile.Equipment }, "P1",
+		},
+		{
+			"the largest seq", charge.KindStatus, `{"connector":"1",` + at + `,"status":1,"seq":9223372036854775807}`,
+			func(r charge.Reading) any { return r.Seq }, uint64(1<<63 - 1),
+		},
+		{
+			"a fault of a status that is none", charge.KindStatus, `{"connector":"1",` + at + `,"status":1,"fault":"smoke"}`,
+			func(r charge.Reading) any { return r.Fault }, charge.Fault(""),
+		},
+		{
+			"the word other says no more than none", charge.KindStatus, `{"connector":"1",` + at + `,"status":255,"fault":"other"}`,
+			func(r charge.Reading) any { return []string{string(r.Fault), r.FaultCode} },
+			[]string{"other", ""},
+		},
+		{
+			"a fault code is cut between characters", charge.KindStatus, `{"connector":"1",` + at + `,"status":255,"fault":"` + long + `"}`,
+			func(r charge.Reading) any { return []string{string(r.Fault), r.FaultCode} },
+			[]string{"other", long[:63]},
+		},
+		{
+			"a fault before its status", charge.KindStatus, `{"fault":"smoke","connector":"1",` + at + `,"status":255}`,
+			func(r charge.Reading) any { return r.Fault }, charge.Fault("smoke"),
+		},
+		{
+			"a text of 200 characters", charge.KindAlarm, `{"connector":"1",` + at + `,"level":"danger","text":"` + strings.Repeat("枪", 200) + `"}`,
+			func(r charge.Reading) any { return len(r.Text) }, 600,
+		},
+		{
+			"half a surrogate pair", charge.KindAlarm, `{"connector":"1",` + at + `,"level":"danger","text":"\ud83d!"}`,
+			func(r charge.Reading) any { return r.Text }, "\uFFFD!",
+		},
+		{
+			"a session that is still open", charge.KindOrder, `{"connector":"1",` + at + `,"order":"1","start":1741492000000}`,
+			func(r charge.Reading) any { return r.Has }, charge.HasStart,
+		},
+		{
+			"a key written with escapes", charge.KindStatus, `{"connector":"1",` + at + `,"\u0073tatus":1}`,
+			func(r charge.Reading) any { return r.Status }, charge.Idle,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
