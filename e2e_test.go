@@ -249,13 +249,7 @@ func (f *platform) coverage(division string) figures {
 // mosquittoPub sends a message as a client that nobody here wrote; it returns when it is acknowledged.
 func mosquittoPub(t *testing.T, addr, user, password, topic string, payload []byte) {
 	t.Helper()
-	path, err := exec.LookPath("mosquitto_pub")
-	if testing.Short() {
-		t.Skip("left out under -short: needs the program mosquitto_pub")
-	}
-	if err != nil {
-		t.Fatal("needs the program mosquitto_pub: get it by `apt-get install mosquitto-clients`; `go test -short` leaves this test out")
-	}
+	path, _ := testprog.MosquittoClients(t)
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
@@ -564,6 +558,7 @@ func addsUp(t *testing.T, f *platform, code string) {
 // What strangers send is recorded with its reason, told back and acknowledged; what of it is good
 // is stored, and the platform lives on.
 func TestGarbageIsToldBackAndTheGoodIsStored(t *testing.T) {
+	testprog.MosquittoClients(t) // else all its parts are left out, and what is expected of them is missing
 	f := startPlatform(t, setup{})
 	now := time.Now()
 	const op = charge.OperatorID("MA3CLQP01")
