@@ -286,10 +286,8 @@ func (t *temper) obey(ctx context.Context) bool {
 		if left <= 0 {
 			return ctx.Err() == nil
 		}
-		select {
-		case <-ctx.Done():
+		if !wait(ctx, left) {
 			return false
-		case <-time.After(left):
 		}
 	}
 }

@@ -310,7 +310,7 @@ func (o *owner) tell(ctx context.Context, s *step, change journal.Change) error 
 // insist does a thing again and again until it succeeds, ctx ends, or another owner has taken the
 // partition over. Meanwhile the log holds what comes.
 func (o *owner) insist(ctx context.Context, do func() error) error {
-	wait := firstRetry
+	pause := firstRetry
 	for {
 		err := do()
 		if err == nil {
@@ -331,11 +331,9 @@ func (o *owner) insist(ctx context.Context, do func() error) error {
 			o.failing = true
 			o.slog.Warn("judgements cannot be saved, the log keeps what comes", "err", err)
 		}
-		select {
-		case <-ctx.Done():
+		if !wait(ctx, pause) {
 			return nil
-		case <-time.After(wait):
 		}
-		wait = min(2*wait, mostRetry)
+		pause = min(2*pause, mostRetry)
 	}
 }

@@ -21,9 +21,6 @@ const (
 	Piles     Table = "piles"
 )
 
-// Tables lists them in the order in which an empty registry takes them.
-func Tables() []Table { return []Table{Divisions, Operators, Stations, Piles} }
-
 // Imported counts a file's rows by what became of them.
 type Imported struct {
 	Added, Updated, Unchanged int
