@@ -93,7 +93,7 @@ func TestEndpointsAnswer(t *testing.T) {
 		status     int
 		has, lacks []string // in the body
 	}{
-		{"the province counts towns and townships", "/api/v1/coverage?division=37", false, 200, []string{`"total":1129`, `"nominal":2`, `"effective":1`, `"failing":1`, `"unverified":0`, `"paper":1`, `"power_kw":60.4`, `"proven":null`, `"divisions_as_of":"2023-06-30"`, `"version":1`, `"as_of":"2025-03-09T04:00:00Z"`, `"denominator":"towns and townships (乡镇)"`}, nil},
+		{"the province counts towns and townships", "/api/v1/coverage?division=37", false, 200, []string{`"total":1129`, `"nominal":2`, `"effective":1`, `"failing":1`, `"unverified":0`, `"paper":1`, `"power_kw":60.4`, `"proven":0`, `"divisions_as_of":"2023-06-30"`, `"version":1`, `"as_of":"2025-03-09T04:00:00Z"`, `"denominator":"towns and townships (乡镇)"`}, nil},
 		{"no division is the province", "/api/v1/coverage", false, 200, []string{`"division":"37"`, `"total":1129`}, nil},
 		{"streets are counted apart", "/api/v1/coverage?division=37&tier=streets", false, 200, []string{`"total":684`, `"unverified":1`, `"not_observed":1`, `"effective":0`}, nil},
 		{"all divisions", "/api/v1/coverage?division=37&tier=all", false, 200, []string{`"total":1853`, `"nominal":3`}, nil},

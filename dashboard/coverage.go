@@ -42,9 +42,9 @@ func tiersOf(d charge.Division) [tiers]bool {
 // sums are the figures of a division. They are whole numbers, power in watts too, so that adding
 // and taking away never drifts and a parent is exactly the sum of its children.
 type sums struct {
-	total, effective, failing, unverified, starting, none, notObserved int
-	stations, connectors, online, usable, charging, fault              int
-	powerW                                                             int64
+	total, effective, failing, unverified, starting, none, notObserved, proven int
+	stations, connectors, online, usable, charging, fault                      int
+	powerW                                                                     int64
 }
 
 func (s *sums) add(o *sums, sign int) {
@@ -55,6 +55,7 @@ func (s *sums) add(o *sums, sign int) {
 	s.starting += sign * o.starting
 	s.none += sign * o.none
 	s.notObserved += sign * o.notObserved
+	s.proven += sign * o.proven
 	s.stations += sign * o.stations
 	s.connectors += sign * o.connectors
 	s.online += sign * o.online
@@ -84,6 +85,9 @@ func sumsOf(t *charge.TownshipState) sums {
 	}
 	if t.NotObserved {
 		s.notObserved = 1
+	}
+	if t.Proven {
+		s.proven = 1
 	}
 	return s
 }
@@ -268,6 +272,7 @@ type counts struct {
 	None        int             `json:"none"`
 	Paper       int             `json:"paper"`
 	NotObserved int             `json:"not_observed"`
+	Proven      int             `json:"proven"`
 	Stations    int             `json:"stations"`
 	Connectors  connectorCounts `json:"connectors"`
 }
@@ -275,7 +280,7 @@ type counts struct {
 func (s *sums) view() counts {
 	return counts{
 		Total: s.total, Nominal: s.total - s.none, Effective: s.effective, Failing: s.failing, Unverified: s.unverified,
-		Starting: s.starting, None: s.none, Paper: s.failing + s.unverified, NotObserved: s.notObserved, Stations: s.stations,
+		Starting: s.starting, None: s.none, Paper: s.failing + s.unverified, NotObserved: s.notObserved, Proven: s.proven, Stations: s.stations,
 		Connectors: connectorCounts{
 			Public: s.connectors, Online: s.online, Usable: s.usable, Charging: s.charging, Fault: s.fault,
 			PowerKW: float64(s.powerW) / 1000,
@@ -304,7 +309,6 @@ type coverageView struct {
 	Denominator string              `json:"denominator"`
 	Tier        string              `json:"tier"`
 	counts
-	Proven        *int            `json:"proven"` // nil: sessions are not judged yet
 	AsOf          *time.Time      `json:"as_of"`
 	DivisionsAsOf string          `json:"divisions_as_of"`
 	Version       uint64          `json:"version"`
@@ -373,6 +377,7 @@ type townshipView struct {
 	Since       *time.Time           `json:"since"`
 	Reason      string               `json:"reason"`
 	NotObserved bool                 `json:"not_observed"`
+	Proven      bool                 `json:"proven"`
 	Stations    int                  `json:"stations"`
 	Connectors  int                  `json:"connectors"`
 	Usable      int                  `json:"usable"`
@@ -401,7 +406,7 @@ func (c *coverage) list(within charge.DivisionCode, t tier, want func(charge.Cov
 		s := &p.state
 		row := townshipView{
 			Division: p.division.Code, Name: p.division.Name, Kind: p.division.Kind, Counted: p.division.Counted(),
-			State: s.State, Since: orNull(s.Since), Reason: s.Reason, NotObserved: s.NotObserved, Stations: s.Stations,
+			State: s.State, Since: orNull(s.Since), Reason: s.Reason, NotObserved: s.NotObserved, Proven: s.Proven, Stations: s.Stations,
 			Connectors: s.Connectors, Usable: s.Usable, Online: s.Online, Charging: s.Charging, Fault: s.Fault,
 			PowerKW: s.PowerKW, LastUsable: orNull(s.LastUsable),
 		}

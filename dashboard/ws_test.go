@@ -258,7 +258,7 @@ func TestChildrenOfEveryMessageAddUpToTheirParent(t *testing.T) {
 func plus(a, b counts) counts {
 	return counts{
 		a.Total + b.Total, a.Nominal + b.Nominal, a.Effective + b.Effective, a.Failing + b.Failing, a.Unverified + b.Unverified, a.Starting + b.Starting,
-		a.None + b.None, a.Paper + b.Paper, a.NotObserved + b.NotObserved, a.Stations + b.Stations,
+		a.None + b.None, a.Paper + b.Paper, a.NotObserved + b.NotObserved, a.Proven + b.Proven, a.Stations + b.Stations,
 		connectorCounts{
 			a.Connectors.Public + b.Connectors.Public, a.Connectors.Online + b.Connectors.Online, a.Connectors.Usable + b.Connectors.Usable,
 			a.Connectors.Charging + b.Connectors.Charging, a.Connectors.Fault + b.Connectors.Fault, a.Connectors.PowerKW + b.Connectors.PowerKW,

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/gob"
 	"fmt"
+	"time"
 
+	"pilewatch/ingest/coverage"
 	"pilewatch/ingest/health"
 	"pilewatch/internal/charge"
 	"pilewatch/internal/registry"
@@ -12,7 +14,7 @@ import (
 
 // checkpointVersion changes when an older checkpoint would be misread; gob itself takes care of
 // fields that come and go.
-const checkpointVersion = 1
+const checkpointVersion = 2
 
 // A checkpoint is all that a judge knows after one message of the log.
 type checkpoint struct {
@@ -21,8 +23,15 @@ type checkpoint struct {
 	Saved   uint64 // the last sequence with which the registry was written
 	Rev     int64  // of the registry that the townships were judged by
 	State   health.Snapshot
-	Towns   []charge.TownshipState
+	Towns   []savedTown
 	Piles   []savedPile
+}
+
+type savedTown struct {
+	Shown   charge.TownshipState
+	Verdict coverage.Verdict
+	Since   time.Time
+	Record  coverage.Record
 }
 
 type savedPile struct {
@@ -36,18 +45,19 @@ type savedGun struct {
 	Connector  health.Connector
 	SavedHeard int64
 	DangerAt   int64
+	ProvenAt   int64
 }
 
 // save encodes what the judge knows. Everything that it found must have been collected before.
 func (j *judge) save(saved uint64) ([]byte, error) {
 	c := checkpoint{Version: checkpointVersion, Seq: j.seq, Saved: saved, Rev: j.judgedRev, State: j.state.Snapshot()}
 	for _, t := range j.towns {
-		c.Towns = append(c.Towns, t.shown)
+		c.Towns = append(c.Towns, savedTown{t.shown, t.verdict, t.since, t.record})
 	}
 	for _, p := range j.ordered {
 		one := savedPile{ID: p.registered.ID, Pile: p.Pile}
 		for i := range p.guns {
-			one.Guns = append(one.Guns, savedGun{p.registered.Connectors[i].ID, p.guns[i].Connector, p.guns[i].savedHeard, p.guns[i].dangerAt})
+			one.Guns = append(one.Guns, savedGun{p.registered.Connectors[i].ID, p.guns[i].Connector, p.guns[i].savedHeard, p.guns[i].dangerAt, p.guns[i].provenAt})
 		}
 		c.Piles = append(c.Piles, one)
 	}
@@ -71,14 +81,14 @@ func (j *judge) restore(data []byte) (saved uint64, err error) {
 	j.seq, j.judgedRev = c.Seq, c.Rev
 	j.state = health.Restore(health.DefaultPolicy(), c.State)
 	for _, t := range c.Towns {
-		j.towns[t.Township] = &town{shown: t, state: t.State, since: t.Since, reason: t.Reason}
+		j.towns[t.Shown.Township] = &town{shown: t.Shown, verdict: t.Verdict, since: t.Since, record: t.Record}
 	}
 	for _, saved := range c.Piles {
 		// The registry says what is registered; of this one only the ids are needed, to find what was known.
 		known := &pile{registered: &registry.Pile{ID: saved.ID}, Pile: saved.Pile}
 		for _, g := range saved.Guns {
 			known.registered.Connectors = append(known.registered.Connectors, charge.Connector{ID: g.ID})
-			known.guns = append(known.guns, gun{Connector: g.Connector, savedHeard: g.SavedHeard, dangerAt: g.DangerAt})
+			known.guns = append(known.guns, gun{Connector: g.Connector, savedHeard: g.SavedHeard, dangerAt: g.DangerAt, provenAt: g.ProvenAt})
 		}
 		j.piles[saved.ID] = known
 	}

@@ -45,6 +45,7 @@ type judge struct {
 	changed changes
 
 	stations   []coverage.Station // of the township being judged; kept, since a tick judges all
+	judged     []*station         // the same ones
 	connectors []coverage.Connector
 }
 
@@ -62,22 +63,23 @@ type gun struct {
 	health.Connector
 	savedHeard int64 // Unix ms
 	dangerAt   int64 // of the newest danger alarm, Unix ms by the device's clock
+	provenAt   int64 // a session of at least 1 kWh was heard of, Unix ms
 	changed    bool  // to be saved
 }
 
 // A town is a township-level division of the partition.
 type town struct {
 	shown    charge.TownshipState // as last collected
-	state    charge.CoverageState
+	verdict  coverage.Verdict
 	since    time.Time
-	reason   string
+	record   coverage.Record
 	stations []*station
 	stale    bool // to be judged again
 	changed  bool // its figures may be others than shown
 	untold   bool // what is shown has to be told again
 }
 
-// A station is one that counts for coverage: public, open to everyone, with a fixed place.
+// A station is a public one.
 type station struct {
 	registered *charge.Station
 	piles      []*pile
@@ -159,7 +161,7 @@ func (j *judge) refresh() {
 		}
 		t := &town{shown: charge.TownshipState{Township: d.Code}}
 		if known := j.towns[d.Code]; known != nil {
-			t.shown, t.state, t.since, t.reason = known.shown, known.state, known.since, known.reason
+			t.shown, t.verdict, t.since, t.record = known.shown, known.verdict, known.since, known.record
 		}
 		towns[d.Code] = t
 	}
@@ -167,7 +169,7 @@ func (j *judge) refresh() {
 	// By name: while the directory is refreshed, a pile may hold its station as it was before.
 	stations := make(map[stationKey]*station)
 	for s := range j.dir.Stations() {
-		if t := towns[s.Township]; t != nil && countable(s) {
+		if t := towns[s.Township]; t != nil && s.Kind == charge.Public {
 			one := &station{registered: s}
 			stations[stationKey{s.Operator, s.ID}] = one
 			t.stations = append(t.stations, one)
@@ -200,7 +202,7 @@ func (j *judge) refresh() {
 	})
 	for _, p := range j.ordered { // in one order, so that power adds up to the same on every replay
 		if s := stations[stationKey{p.registered.Station.Operator, p.registered.Station.ID}]; s != nil {
-			p.counts = true
+			p.counts = shut(s.registered) == ""
 			s.piles = append(s.piles, p)
 		}
 	}
@@ -247,12 +249,6 @@ func (j *judge) keepChanged() {
 	}
 }
 
-// countable tells whether a station can cover its township (judgement.md §6): public, open to
-// everyone, and not on wheels.
-func countable(s *charge.Station) bool {
-	return s.Kind == charge.Public && (s.Access == "" || s.Access == "public") && !s.Mobile
-}
-
 // gun finds a connector of the pile, -1 where it is not there.
 func (p *pile) gun(id charge.ConnectorID) int {
 	return slices.IndexFunc(p.registered.Connectors, func(c charge.Connector) bool { return c.ID == id })
@@ -279,6 +275,25 @@ func (j *judge) read(p *pile, r *charge.Reading) {
 		if r.Kind == charge.KindAlarm && r.Level == "danger" {
 			j.danger(p, r)
 		}
+	}
+	if (r.Kind == charge.KindOrder || r.Kind == charge.KindTelemetry) && r.Tells(charge.HasEnergy) && r.EnergyKWh >= provesKWh {
+		j.prove(p, r)
+	}
+}
+
+// provesKWh is the energy of a session that proves a township (judgement.md §6).
+const provesKWh = 1
+
+// prove takes note of a session: that a driver was served is news of its township for hours at most.
+func (j *judge) prove(p *pile, r *charge.Reading) {
+	i := p.gun(r.Connector)
+	if i < 0 || r.Received.UnixMilli() <= p.guns[i].provenAt {
+		return
+	}
+	p.guns[i].provenAt = r.Received.UnixMilli()
+	if p.counts && !p.town.verdict.Proven {
+		p.town.stale = true
+		j.mark(p.town)
 	}
 }
 
@@ -343,7 +358,7 @@ func (j *judge) step(p *pile, i int, do func(*health.Connector)) {
 	}
 	if p.counts {
 		// A message makes a township effective at most; what ends that is a day's passing, at a tick.
-		p.town.stale = p.town.stale || p.town.state != charge.Effective
+		p.town.stale = p.town.stale || p.town.verdict.State != charge.Effective
 		j.mark(p.town)
 		if j.serves(p.registered.Station.Opened, p.registered.Station.Closed) && j.serves(p.registered.Connectors[i].Opened, p.registered.Connectors[i].Closed) {
 			j.tellOf(p, i, before, after)
@@ -437,29 +452,58 @@ func (j *judge) judgeTowns() {
 	}
 	slices.SortFunc(stale, func(a, b *town) int { return cmp.Compare(a.shown.Township, b.shown.Township) })
 	for _, t := range stale {
-		verdict := coverage.Judge(j.policy, j.state.Now(), j.evidence(t))
-		before := t.state
-		t.reason = verdict.Reason
-		if before == verdict.State {
-			continue
-		}
-		t.state, t.since = verdict.State, j.state.Now()
-		e := charge.Event{At: j.state.Now(), Township: t.shown.Township, Before: string(before), After: string(verdict.State)}
-		switch {
-		case verdict.State == charge.Effective:
-			e.Kind = charge.CoverageGained
-		case before == charge.Effective:
-			e.Kind = charge.CoverageLost
-		default:
-			continue
-		}
-		j.changed.events = append(j.changed.events, numberedEvent{event: e})
+		j.judgeTown(t)
 	}
+}
+
+func (j *judge) judgeTown(t *town) {
+	before := t.verdict
+	stations := j.evidence(t)
+	t.verdict = coverage.Judge(j.policy, j.state.Now(), stations)
+	if before.State == t.verdict.State {
+		return
+	}
+	t.since = j.state.Now()
+	kind := t.record.Turn(j.policy, t.since, t.verdict.State == charge.Effective)
+	if kind == "" {
+		return
+	}
+	e := charge.Event{
+		At: t.since, Kind: kind, Township: t.shown.Township, Before: string(before.State), After: string(t.verdict.State), Reason: t.verdict.Reason,
+	}
+	if kind == charge.CoverageUnsteady {
+		share := t.record.Share(j.policy, t.since)
+		e.Share = &share
+	}
+	if s := j.cause(t); s != nil {
+		e.Operator, e.Station = s.registered.Operator, s.registered.Name
+	}
+	j.changed.events = append(j.changed.events, numberedEvent{event: e})
+}
+
+// cause is the station that made the township what it is: the one that serves, or the one that
+// served last.
+func (j *judge) cause(t *town) *station {
+	if by := t.verdict.By; by >= 0 {
+		return j.judged[by]
+	}
+	var last *station
+	var at int64
+	for _, s := range t.stations {
+		for _, p := range s.piles {
+			for i := range p.guns {
+				if usable := p.guns[i].LastUsable; usable > at {
+					last, at = s, usable
+				}
+			}
+		}
+	}
+	return last
 }
 
 // evidence lists the stations in service of a township and their connectors in service, until it is asked again.
 func (j *judge) evidence(t *town) []coverage.Station {
-	j.stations, j.connectors = j.stations[:0], j.connectors[:0]
+	j.stations, j.judged, j.connectors = j.stations[:0], j.judged[:0], j.connectors[:0]
 	for _, s := range t.stations {
 		if !j.serves(s.registered.Opened, s.registered.Closed) {
 			continue
@@ -473,29 +517,48 @@ func (j *judge) evidence(t *town) []coverage.Station {
 				j.connectors = append(j.connectors, j.witness(&p.guns[i]))
 			}
 		}
-		j.stations = append(j.stations, coverage.Station{Opened: s.registered.Opened, Connectors: j.connectors[first:]})
+		j.judged = append(j.judged, s)
+		j.stations = append(j.stations, coverage.Station{Opened: s.registered.Opened, Shut: shut(s.registered), Connectors: j.connectors[first:]})
 	}
 	return j.stations
 }
 
+// shut tells why a public station cannot cover its township (judgement.md §6), "" where it can.
+func shut(s *charge.Station) string {
+	switch {
+	case s.Mobile:
+		return coverage.ReasonMobile
+	case s.Access != "" && s.Access != "public":
+		return coverage.ReasonLimited
+	}
+	return ""
+}
+
 func (j *judge) witness(g *gun) coverage.Connector {
 	c := coverage.Connector{
-		Told: g.Told, Status: g.Shown(), Silent: g.Silent, Heard: g.Heard != 0, WasUsable: g.LastUsable != 0,
+		Heard: g.Heard != 0, Told: g.Told, Status: g.Shown(), Silent: g.Silent, UsableNow: j.state.Usable(&g.Connector),
+		Proven: instant(g.provenAt),
 	}
 	if c.Heard {
-		c.Unobserved = j.state.Observed(g.Heard)
+		c.Unheard = j.state.Now().Sub(instant(g.Heard))
 	}
-	if c.WasUsable {
-		c.Unusable = j.state.Observed(g.LastUsable)
+	if g.LastUsable != 0 && j.state.Observed(g.LastUsable) < j.policy.Window {
+		c.Usable = j.policy.Window
+	}
+	if g.LastUsable != 0 && j.state.Now().Sub(instant(g.LastUsable)) < j.policy.Window {
+		c.UsableSeen = j.policy.Window
 	}
 	return c
 }
 
 // figures counts a township's connectors now.
 func (j *judge) figures(t *town) charge.TownshipState {
-	shown := charge.TownshipState{Township: t.shown.Township, State: t.state, Since: t.since, Reason: t.reason}
+	shown := charge.TownshipState{
+		Township: t.shown.Township, State: t.verdict.State, Since: t.since, Reason: t.verdict.Reason,
+		NotObserved: t.verdict.NotObserved, Proven: t.verdict.Proven,
+	}
 	for _, s := range t.stations {
-		if !j.serves(s.registered.Opened, s.registered.Closed) {
+		if shut(s.registered) != "" || !j.serves(s.registered.Opened, s.registered.Closed) {
 			continue
 		}
 		shown.Stations++

@@ -309,9 +309,9 @@ func TestOnlyPublicStationsCover(t *testing.T) {
 		{"open to everyone", func(s *charge.Station) { s.Access = "public" }, "effective usable"},
 		{"residential", func(s *charge.Station) { s.Kind = charge.Residential }, "none no_station"},
 		{"dedicated", func(s *charge.Station) { s.Kind = charge.Dedicated }, "none no_station"},
-		{"for some only", func(s *charge.Station) { s.Access = "limited" }, "none no_station"},
-		{"inside a yard", func(s *charge.Station) { s.Access = "inner" }, "none no_station"},
-		{"on wheels", func(s *charge.Station) { s.Mobile = true }, "none no_station"},
+		{"for some only", func(s *charge.Station) { s.Access = "limited" }, "none limited_access"},
+		{"inside a yard", func(s *charge.Station) { s.Access = "inner" }, "none limited_access"},
+		{"on wheels", func(s *charge.Station) { s.Mobile = true }, "none mobile"},
 		{"closed", func(s *charge.Station) { s.Closed = begin }, "none no_station"},
 		{"not yet open", func(s *charge.Station) { s.Opened = begin.AddDate(0, 0, 1) }, "none no_station"},
 	}

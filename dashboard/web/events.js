@@ -1,7 +1,7 @@
 // @ts-check
 import { html, useRef } from './vendor/htm/standalone.mjs';
 import { useFit } from './figure.js';
-import { minute, moment, pileNumber } from './format.js';
+import { minute, moment, percent, pileNumber } from './format.js';
 import { Place, t, term, Zh, zoneName } from './i18n.js';
 import { Mark, Square } from './marks.js';
 import { useTopics } from './live.js';
@@ -12,7 +12,7 @@ const LEAST = 4;
 /** What an event's mark is. @param {any} e */
 function markOf(e) {
   switch (e.kind) {
-    case 'coverage_gained': case 'coverage_lost': return html`<${Mark} state=${e.after} />`;
+    case 'coverage_gained': case 'coverage_lost': case 'coverage_unsteady': return html`<${Mark} state=${e.after} />`;
     case 'connector_restored': return html`<${Square} kind="usable" />`;
     case 'connector_offline': return html`<${Square} kind="offline" />`;
     case 'connector_silent': return html`<${Square} kind="silent" />`;
@@ -26,6 +26,7 @@ function textOf(e) {
   switch (e.kind) {
     case 'coverage_gained': return t(e.before === 'failing' || e.before === 'unverified' ? 'evGainedAgain' : 'evGainedFirst');
     case 'coverage_lost': return t('evLostTo', { state: term('', e.after).toLowerCase() });
+    case 'coverage_unsteady': return t('evUnsteady', { share: percent(e.share_effective, 1) });
     case 'connector_fault': return fault;
     case 'danger_alarm': return t('evDanger', { fault });
     case 'connector_restored': return t('evRestored');
@@ -38,7 +39,7 @@ function textOf(e) {
 /** @param {{event: any, dated?: boolean}} props */
 function EventRow({ event: e, dated = false }) {
   const address = e.pile ? pileHref(e.pile) : divisionHref(e.township);
-  const byPlace = e.kind === 'coverage_gained' || e.kind === 'coverage_lost';
+  const byPlace = e.kind.startsWith('coverage_');
   return html`<li class=${e.fresh ? 'event fresh' : 'event'}><a href=${address}>
     <time datetime=${e.at}>${dated ? moment(e.at) : minute(e.at)}</time>
     <span class="what">${markOf(e)} <b><${Place} code=${e.township} name=${`${zoneName(e.county_name)} ${e.township_name}`} /></b>

@@ -4,7 +4,13 @@ import { t } from './i18n.js';
 
 /** @type {Record<string, import('./i18n.js').Word>} */
 const words = {
-  never_connected: 'reasonNever', all_fault: 'reasonFault', all_offline: 'reasonOffline', all_silent: 'reasonSilent', mixed: 'reasonMixed', opened_recently: 'reasonOpened',
+  never_connected: 'reasonNever', not_observed: 'reasonUnseen', opened_recently: 'reasonOpened', all_fault: 'reasonFault', all_offline: 'reasonOffline',
+  all_silent: 'reasonSilent', all_blocked: 'reasonBlocked', all_lapsed: 'reasonLapsed', too_short: 'reasonShort', mixed: 'reasonMixed',
+};
+
+/** Why there is no station that counts. @type {Record<string, import('./i18n.js').Word>} */
+const shut = {
+  no_station: 'noStation', closed_season: 'reasonSeason', closed_hours: 'reasonHours', mobile: 'reasonMobile', limited_access: 'reasonLimited',
 };
 
 /**
@@ -12,7 +18,7 @@ const words = {
  * @param {import('./townships.js').Township} row
  */
 export function reasonText(row) {
-  if (row.reason === 'no_station') return t('noStation');
+  if (Object.hasOwn(shut, row.reason)) return t(shut[row.reason]);
   let why = Object.hasOwn(words, row.reason) ? t(words[row.reason]) : row.reason;
   if (row.reason === 'usable') why = row.usable ? t('reasonUsable', { n: num(row.usable) }) : t('reasonWasUsable');
   const text = t('stationsConnectors', { stations: num(row.stations), connectors: num(row.connectors) }) + t('listJoin') + why;

@@ -20,8 +20,9 @@ type TownshipState struct {
 	Township    DivisionCode  `json:"township"`
 	State       CoverageState `json:"state"`
 	Since       time.Time     `json:"since"`
-	Reason      string        `json:"reason"`       // a code: usable, no_station, never_connected, all_fault, all_offline, all_silent, mixed, opened_recently
+	Reason      string        `json:"reason"`       // a code; package coverage has them all
 	NotObserved bool          `json:"not_observed"` // the last state stands without evidence
+	Proven      bool          `json:"proven"`       // a session of at least 1 kWh within 90 days
 	LastUsable  time.Time     `json:"last_usable,omitzero"`
 	Stations    int           `json:"stations"`   // public, in service
 	Connectors  int           `json:"connectors"` // public, in service
@@ -69,6 +70,7 @@ type EventKind string
 const (
 	CoverageGained    EventKind = "coverage_gained"    // a township has become effective
 	CoverageLost      EventKind = "coverage_lost"      // a township is no longer effective
+	CoverageUnsteady  EventKind = "coverage_unsteady"  // a township changes too often for each change to be told
 	ConnectorFault    EventKind = "connector_fault"    // a public connector told a fault
 	ConnectorRestored EventKind = "connector_restored" // a public connector is usable again after a fault or silence
 	ConnectorOffline  EventKind = "connector_offline"  // a public connector told offline
@@ -89,4 +91,6 @@ type Event struct {
 	Fault    Fault        `json:"fault,omitempty"`
 	Before   string       `json:"before,omitempty"` // state or status before
 	After    string       `json:"after,omitempty"`
+	Reason   string       `json:"reason,omitempty"`          // of a township's state after it
+	Share    *float64     `json:"share_effective,omitempty"` // of the last 7 days, 0 to 1, where a township is unsteady
 }
