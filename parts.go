@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -155,13 +158,34 @@ func (p *parts) ingest(cfg *ingest.Config) error {
 		return fmt.Errorf("start ingest: %w", err)
 	}
 	p.closers = append(p.closers, unlock)
-	in, err := ingest.New(cfg, p.journal, p.registry, p.directory, p.history, p.log, p.metrics)
+	mine := *cfg
+	if mine.Name, err = ensureName(filepath.Join(p.data, "ingest.name")); err != nil {
+		return err
+	}
+	in, err := ingest.New(&mine, p.journal, p.registry, p.directory, p.history, p.log, p.metrics)
 	if err != nil {
 		return err
 	}
 	p.group = append(p.group, in.Run)
 	p.ready = append(p.ready, in.Ready)
 	return nil
+}
+
+// ensureName gives the name in the file, which it makes where it is missing: by it a process finds
+// after a restart what it held before.
+func ensureName(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the name of this ingest: %w", err)
+	}
+	if name := string(bytes.TrimSpace(text)); name != "" {
+		return name, nil
+	}
+	name := rand.Text()
+	if err := os.WriteFile(path, []byte(name+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("write the name of this ingest: %w", err)
+	}
+	return name, nil
 }
 
 // dashboard adds the page, which serves the process's metrics as well.

@@ -94,6 +94,7 @@ func (d *days) recall(ctx context.Context) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.known, d.pending, d.changed = knownDays{}, nil, false // another process may have done it meanwhile
 	if text != nil {
 		if err := json.Unmarshal(text, &d.known); err != nil {
 			return fmt.Errorf("read checkpoint %s: %w", daysCheckpoint, err)

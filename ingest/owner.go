@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,7 +40,7 @@ type owner struct {
 	watched  *journal.Watched
 	slog     *slog.Logger
 	metrics  healthMetrics
-	safe     atomic.Uint64 // everything up to this sequence is in a checkpoint
+	safe     uint64 // everything up to this sequence is in a checkpoint
 	changes  *journal.Changes
 	unsaved  *step  // found, and not yet saved and told
 	saved    uint64 // the last sequence with which rows were saved
@@ -77,7 +76,10 @@ func newHealthMetrics(reg prometheus.Registerer) healthMetrics {
 	}
 }
 
-func (o *owner) checkpointName() string { return "health." + strconv.Itoa(o.judge.partition) }
+func (o *owner) checkpointName() string { return checkpointOf(o.judge.partition) }
+
+// checkpointOf names the checkpoint of a partition.
+func checkpointOf(partition int) string { return "health." + strconv.Itoa(partition) }
 
 // run works until ctx ends, and then keeps a last checkpoint.
 func (o *owner) run(ctx context.Context) error {
@@ -138,7 +140,7 @@ func (o *owner) resume(ctx context.Context) (from uint64, err error) {
 	if first > o.judge.seq+1 {
 		o.slog.Warn("log begins after what was judged last", "offset", first, "judged", o.judge.seq)
 	}
-	o.safe.Store(o.judge.seq)
+	o.safe = o.judge.seq
 	return o.judge.seq + 1, nil
 }
 
@@ -212,17 +214,17 @@ func (o *owner) finish(ctx context.Context) error {
 }
 
 func (o *owner) checkpoint(ctx context.Context) error {
-	if o.judge.seq == o.safe.Load() {
+	if o.judge.seq == o.safe {
 		return nil
 	}
 	data, err := o.judge.save(o.saved)
 	if err != nil {
 		return err
 	}
-	if err := o.log.SaveCheckpoint(ctx, o.checkpointName(), data); err != nil {
+	if err := o.log.SavePosition(ctx, o.checkpointName(), o.judge.seq, data); err != nil {
 		return err
 	}
-	o.safe.Store(o.judge.seq)
+	o.safe = o.judge.seq
 	return nil
 }
 

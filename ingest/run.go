@@ -1,7 +1,9 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,19 +29,22 @@ type Ingest struct {
 	history  *history
 	windows  *windows // nil where the store has none
 	days     *days    // nil where the store has none
-	owners   []*owner
 	tidier   *tidier
+	newOwner func(partition int) *owner
+	slog     *slog.Logger
+	metrics  prometheus.Registerer
+	holder   string
 }
 
 // New makes an ingest that reads the log, keeps history in store and judgements in reg. dir is reg's
-// own, and followed by the caller.
+// own, and followed by the caller. Several may share the work: each is cfg.Name to the others.
 func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Directory, store Store, logger *slog.Logger, metrics prometheus.Registerer) (*Ingest, error) {
 	logger = logger.With("service", "ingest")
 	watched, err := log.Watched()
 	if err != nil {
 		return nil, err
 	}
-	in := &Ingest{log: log, registry: reg, store: store, history: newHistory(cfg, store, log.PublishReject, logger, metrics)}
+	in := &Ingest{log: log, registry: reg, store: store, slog: logger, metrics: metrics, holder: cmp.Or(cfg.Name, rand.Text()), history: newHistory(cfg, store, log.PublishReject, logger, metrics)}
 	if ws, ok := store.(windowStore); ok {
 		in.windows = newWindows(ws, dir, log.PartitionOf, log, logger, metrics)
 		in.history.touch = in.windows.touch
@@ -48,13 +53,13 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 		in.days = &days{store: cs, log: log, divisions: dir.Divisions, states: reg.TownshipStates, slog: logger}
 	}
 	m := newHealthMetrics(metrics)
-	for p := range log.Partitions() {
-		in.owners = append(in.owners, &owner{
+	in.newOwner = func(p int) *owner {
+		return &owner{
 			judge: newJudge(p, log.PartitionOf, dir), log: log, store: reg, watched: watched,
 			slog: logger.With("partition", p), metrics: m,
-		})
+		}
 	}
-	in.tidier = newTidier(log, store, in.owners, logger, metrics)
+	in.tidier = newTidier(log, store, logger, metrics)
 	return in, nil
 }
 
@@ -66,19 +71,26 @@ func (in *Ingest) Run(ctx context.Context) error {
 	if in.windows != nil {
 		g.Go(func() error { return in.windows.run(ctx) })
 	}
-	if in.days != nil {
-		g.Go(func() error { return in.days.run(ctx) })
-	}
-	for _, o := range in.owners {
-		g.Go(func() error {
-			if err := o.run(ctx); err != nil {
-				return fmt.Errorf("judge partition %d: %w", o.judge.partition, err)
-			}
-			return nil
-		})
-	}
-	g.Go(func() error { in.tidier.run(ctx); return nil })
+	g.Go(func() error {
+		leases, err := in.log.Leases(ctx, in.holder)
+		if err != nil {
+			return unlessEnded(ctx, err)
+		}
+		return newShares(leases, in.tasks(), in.slog, in.metrics).run(ctx)
+	})
 	return g.Wait()
+}
+
+// tasks lists what only one of all ingest processes may do at a time.
+func (in *Ingest) tasks() []task {
+	var all []task
+	for p := range in.log.Partitions() {
+		all = append(all, task{fmt.Sprintf("health-%d", p), func(ctx context.Context, _ uint64) error { return in.newOwner(p).run(ctx) }})
+	}
+	if in.days != nil {
+		all = append(all, task{"days", func(ctx context.Context, _ uint64) error { return in.days.run(ctx) }})
+	}
+	return append(all, task{"tidy", func(ctx context.Context, _ uint64) error { in.tidier.run(ctx); return nil }})
 }
 
 // Ready tells whether everything that ingest needs answers. It works without history all the same:

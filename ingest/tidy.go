@@ -24,7 +24,6 @@ const (
 type tidier struct {
 	log    *journal.Log
 	purger purger // nil where the store deletes by itself
-	owners []*owner
 	slog   *slog.Logger
 	bytes  prometheus.Gauge
 }
@@ -34,10 +33,10 @@ type purger interface {
 	Purge(ctx context.Context, before time.Time) (int64, error)
 }
 
-func newTidier(log *journal.Log, store Store, owners []*owner, logger *slog.Logger, reg prometheus.Registerer) *tidier {
+func newTidier(log *journal.Log, store Store, logger *slog.Logger, reg prometheus.Registerer) *tidier {
 	p, _ := store.(purger)
 	return &tidier{
-		log: log, purger: p, owners: owners, slog: logger,
+		log: log, purger: p, slog: logger,
 		bytes: promauto.With(reg).NewGauge(prometheus.GaugeOpts{Name: "ingest_log_bytes", Help: "Size of the log's readings on disk."}),
 	}
 }
@@ -77,8 +76,12 @@ func (t *tidier) trim(ctx context.Context) error {
 		return err
 	}
 	judged := uint64(math.MaxUint64)
-	for _, o := range t.owners {
-		judged = min(judged, o.safe.Load())
+	for p := range t.log.Partitions() {
+		position, err := t.log.Position(ctx, checkpointOf(p))
+		if err != nil {
+			return err
+		}
+		judged = min(judged, position)
 	}
 	_, _, bytes, err := t.log.Span(ctx)
 	if err != nil {

@@ -1,10 +1,12 @@
 package journal
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -360,14 +362,45 @@ func (l *Log) Purge(ctx context.Context, before uint64, age time.Duration) error
 
 // SaveCheckpoint keeps what an owner needs to go on, under a name.
 func (l *Log) SaveCheckpoint(ctx context.Context, name string, data []byte) error {
+	return l.saveCheckpoint(ctx, jetstream.ObjectMeta{Name: name}, data)
+}
+
+// SavePosition keeps a checkpoint that stands for all messages of READINGS up to seq.
+func (l *Log) SavePosition(ctx context.Context, name string, seq uint64, data []byte) error {
+	return l.saveCheckpoint(ctx, jetstream.ObjectMeta{Name: name, Metadata: map[string]string{positionKey: strconv.FormatUint(seq, 10)}}, data)
+}
+
+const positionKey = "seq"
+
+func (l *Log) saveCheckpoint(ctx context.Context, meta jetstream.ObjectMeta, data []byte) error {
 	store, err := l.js.ObjectStore(ctx, checkpointsStore)
 	if err != nil {
-		return fmt.Errorf("save checkpoint %s: %w", name, err)
+		return fmt.Errorf("save checkpoint %s: %w", meta.Name, err)
 	}
-	if _, err := store.PutBytes(ctx, name, data); err != nil {
-		return fmt.Errorf("save checkpoint %s of %d bytes: %w", name, len(data), err)
+	if _, err := store.Put(ctx, meta, bytes.NewReader(data)); err != nil {
+		return fmt.Errorf("save checkpoint %s of %d bytes: %w", meta.Name, len(data), err)
 	}
 	return nil
+}
+
+// Position tells up to which message of READINGS the checkpoint of that name stands; 0 where there is none.
+func (l *Log) Position(ctx context.Context, name string) (uint64, error) {
+	store, err := l.js.ObjectStore(ctx, checkpointsStore)
+	if err != nil {
+		return 0, fmt.Errorf("look up checkpoint %s: %w", name, err)
+	}
+	info, err := store.GetInfo(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look up checkpoint %s: %w", name, err)
+	}
+	seq, err := strconv.ParseUint(info.Metadata[positionKey], 10, 64)
+	if err != nil {
+		return 0, nil //nolint:nilerr // of an earlier version, which kept none: nothing is known to be safe
+	}
+	return seq, nil
 }
 
 // Checkpoint gives what SaveCheckpoint kept, nil where there is none.
