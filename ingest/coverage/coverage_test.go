@@ -114,7 +114,8 @@ func TestJudge(t *testing.T) {
 		{"one broker away, another station is seen", []Station{at(30*day, unobserved(25*hour, usable)), at(30*day, usable)}, verdict(charge.Effective, ReasonUsable, 1)},
 		{"away for over 72 hours", []Station{at(30*day, unobserved(73*hour, usable))}, verdict(charge.Unverified, ReasonNotObserved, -1)},
 		{
-			"a session 89 days ago", []Station{at(300*day, proven(89*day, usable))},
+			"a session 89 days ago",
+			[]Station{at(300*day, proven(89*day, usable))},
 			Verdict{State: charge.Effective, Reason: ReasonUsable, Proven: true},
 		},
 		{"a session 90 days ago", []Station{at(300*day, proven(90*day, usable))}, verdict(charge.Effective, ReasonUsable, 0)},
