@@ -31,8 +31,8 @@ type Station struct {
 	Area     string // urban or rural
 	Site     string // expressway service area, township office, scenic area, ...
 	Access   string // public, limited or inner; "" counts as public
-	Hours    string // like "Mo-Fr 18:00-08:00"; "" is always
-	Seasons  string
+	Hours    string // as ParseSchedule reads them, like "Mo-Fr 18:00-08:00"; "" is always
+	Seasons  string // likewise, like "05-01..10-15"; "" is all year
 	Mobile   bool
 	HasPoint bool
 	Lng, Lat float64 // WGS84 degrees, where HasPoint

@@ -87,7 +87,7 @@ const (
 	someOperators = "operator,name,contact,email,webhook\nMA3CLQP01,鲁充,张三,ops@example.com,https://example.com/hook\nMA3CLQP02,海岱,,,\n"
 	someStations  = `operator,station,name,township,kind,area,site,access,hours,seasons,mobile,lng,lat,crs,address,spaces,fast_spaces,reserved_spaces,capacity_kva,pv_kw,storage_kwh,opened,closed
 MA3CLQP01,S1,"庄寨镇站, 东",371721101,public,rural,township office,public,Mo-Fr 18:00-08:00,,,115.54,34.82,wgs84,"曹县""庄寨""",12,8,0,630,20.5,,2023-05-01,
-MA3CLQP01,S2,曹城站,371721001,public,urban,,,,May-Oct,true,,,,,,,,,,,2022-01-01T08:30:00+08:00,2030-01-01
+MA3CLQP01,S2,曹城站,371721001,public,urban,,,,05-01..10-31,true,,,,,,,,,,,2022-01-01T08:30:00+08:00,2030-01-01
 MA3CLQP02,S1,小区,371721001,residential,,,inner,,,,,,,,,,,,,,2022-01-01,
 `
 	somePiles = `operator,station,pile,connector,serial,replaces,equipment_type,connector_type,power_kw,report_s,opened,closed
@@ -225,14 +225,16 @@ func TestImportReportsEveryBadRow(t *testing.T) {
 		{"not UTF-8", Operators, "operator,name\nA,\xc2\xb3\xb3\xe4\n", []RowError{{2, "name", "not UTF-8: save the file as CSV UTF-8"}}},
 		{"control character", Operators, "operator,name\nA,\"a\nb\"\n", []RowError{{2, "name", "a line break or another control character"}}},
 		{"operator twice", Operators, "operator\nA\nB\nA\n", []RowError{{4, "operator", "operator A is on line 2 already"}}},
-		{"every fault of a station row", Stations, "operator,station,township,kind,area,access,mobile,lng,lat,crs,spaces,capacity_kva,opened,closed\n" +
-			"NONE,S 1,37172110,publik,suburb,open,maybe,36.8,117.1,bd09,1.5,many,2023-13-01,yesterday\n", []RowError{
+		{"every fault of a station row", Stations, "operator,station,township,kind,area,access,hours,seasons,mobile,lng,lat,crs,spaces,capacity_kva,opened,closed\n" +
+			"NONE,S 1,37172110,publik,suburb,open,evenings,May-Oct,maybe,36.8,117.1,bd09,1.5,many,2023-13-01,yesterday\n", []RowError{
 			{2, "operator", "unknown operator NONE"},
 			{2, "station", `"S 1" is not an id: want 1 to 64 characters of A-Z a-z 0-9 . _ -`},
 			{2, "township", `"37172110" is not a township's code: want 9 digits`},
 			{2, "kind", `"publik" is none of public, dedicated, residential`},
 			{2, "area", `"suburb" is none of urban, rural`},
 			{2, "access", `"open" is none of public, limited, inner`},
+			{2, "hours", `hours "evenings": "evenings" is none of Mo, Tu, We, Th, Fr, Sa, Su; want like "08:00-20:00", "Mo-Fr 07:00-19:00; Sa,Su 09:00-18:00" or "24/7"`},
+			{2, "seasons", `seasons "May-Oct": "May-Oct" is no range of days; want like "05-01..10-15" or "05-01..10-15; 12-20..01-10"`},
 			{2, "mobile", `"maybe" is neither true nor false`},
 			{2, "lng", `"36.8" is out of range: want 72.004 to 137.8347`},
 			{2, "lat", `"117.1" is out of range: want 0.8293 to 55.8271`},

@@ -72,6 +72,12 @@ func readStation(rec *record) stationRow {
 	s.Site = rec.text("site")
 	s.Access = rec.oneOf("access", false, "public", "limited", "inner")
 	s.Hours, s.Seasons = rec.text("hours"), rec.text("seasons")
+	if _, err := charge.ParseSchedule(s.Hours, ""); err != nil {
+		rec.fail("hours", "%v", err)
+	}
+	if _, err := charge.ParseSchedule("", s.Seasons); err != nil {
+		rec.fail("seasons", "%v", err)
+	}
 	s.Mobile = rec.yes("mobile")
 	readPoint(rec, &s)
 	s.Address = rec.text("address")
