@@ -13,20 +13,21 @@ import (
 // mayImport is the map of the code: what each package may import of ours, beside what lies inside it.
 // Services never import each other; main puts them together.
 var mayImport = map[string][]string{
-	"":                  {"gateway", "ingest", "dashboard", "simulator", "internal/charge", "internal/journal", "internal/registry", "internal/series"},
+	"":                  {"gateway", "ingest", "dashboard", "simulator", "internal/charge", "internal/journal", "internal/policy", "internal/registry", "internal/series"},
 	"gateway":           {"internal/charge", "internal/wire", "internal/journal", "internal/registry"},
-	"ingest":            {"internal/charge", "internal/journal", "internal/series", "internal/registry"},
-	"ingest/health":     {"internal/charge"},
-	"ingest/coverage":   {"internal/charge"},
+	"ingest":            {"internal/charge", "internal/journal", "internal/series", "internal/policy", "internal/registry"},
+	"ingest/health":     {"internal/charge", "internal/policy"},
+	"ingest/coverage":   {"internal/charge", "internal/policy"},
 	"ingest/load":       {"internal/charge"},
-	"dashboard":         {"internal/charge", "internal/journal", "internal/series", "internal/registry"},
+	"dashboard":         {"internal/charge", "internal/journal", "internal/series", "internal/policy", "internal/registry"},
 	"dashboard/web":     {},
 	"simulator":         {"internal/charge", "internal/wire", "internal/journal", "internal/registry", "internal/series"},
 	"internal/charge":   {},
 	"internal/wire":     {"internal/charge"},
 	"internal/journal":  {"internal/charge"},
 	"internal/series":   {"internal/charge"},
-	"internal/registry": {"internal/charge"},
+	"internal/policy":   {"internal/charge"},
+	"internal/registry": {"internal/charge", "internal/policy"},
 	"internal/testprog": {},
 }
 

@@ -27,7 +27,7 @@ type CLI struct {
 	Ingest    IngestCmd    `cmd:"" help:"Ingest alone: the log, into history, coverage and changes."`
 	Dashboard DashboardCmd `cmd:"" help:"The dashboard alone: API, WebSocket and page."`
 	Simulator SimulatorCmd `cmd:"" help:"A simulated fleet that reports to a gateway, or its registry as files."`
-	Registry  RegistryCmd  `cmd:"" help:"Import, export and credentials."`
+	Registry  RegistryCmd  `cmd:"" help:"Import, export, credentials and the policy."`
 	History   HistoryCmd   `cmd:"" help:"Move what the embedded history holds to InfluxDB."`
 	Check     CheckCmd     `cmd:"" help:"Try every connection that the settings name, and say what is wrong."`
 

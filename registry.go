@@ -23,6 +23,7 @@ type RegistryCmd struct {
 	Import     RegistryImportCmd     `cmd:"" help:"Import a CSV file: all of it, or nothing and every error by line."`
 	Export     RegistryExportCmd     `cmd:"" help:"Write a table as the CSV that import reads."`
 	Credential RegistryCredentialCmd `cmd:"" help:"Issue, list and revoke operators' and piles' credentials."`
+	Policy     RegistryPolicyCmd     `cmd:"" help:"Show, import and list versions of the policy."`
 }
 
 // with opens the registry for one command.

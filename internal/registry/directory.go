@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"pilewatch/internal/charge"
+	"pilewatch/internal/policy"
 )
 
 // A Pile is a pile with its station and its connectors, sorted by id. It is shared: never change it.
@@ -50,6 +51,7 @@ type Directory struct {
 	divisions atomic.Pointer[divisionView]
 	operators atomic.Pointer[operatorView]
 	logins    atomic.Pointer[map[string][][sha256.Size]byte]
+	policies  atomic.Pointer[policy.Policies]
 	stations  *shards[int64, placedStation]
 	piles     *shards[charge.PileID, *Pile]
 	rev       atomic.Int64
@@ -155,6 +157,13 @@ func (d *Directory) load(ctx context.Context, tx *sql.Tx, known int64, newer map
 			view.byID[operator.ID] = operator
 		}
 		d.operators.Store(view)
+	}
+	if newer["policies"] || known < 0 {
+		all, err := loadPolicies(ctx, tx)
+		if err != nil {
+			return err
+		}
+		d.policies.Store(&all)
 	}
 	if newer["stations"] || newer["piles"] {
 		if err := d.loadPiles(ctx, tx, known); err != nil {
@@ -372,6 +381,9 @@ func (d *Directory) Operator(id charge.OperatorID) (charge.Operator, bool) {
 
 // Operators gives all operators, sorted by id.
 func (d *Directory) Operators() []charge.Operator { return d.operators.Load().sorted }
+
+// Policies gives all versions of the policy.
+func (d *Directory) Policies() policy.Policies { return *d.policies.Load() }
 
 // Authenticate tells who signs in with this user name, an operator's id or "{operator}:{pile}",
 // and this token. Hashes are compared in constant time, and an unknown name takes as long.
