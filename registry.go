@@ -23,6 +23,7 @@ type RegistryCmd struct {
 	Import     RegistryImportCmd     `cmd:"" help:"Import a CSV file: all of it, or nothing and every error by line."`
 	Export     RegistryExportCmd     `cmd:"" help:"Write a table as the CSV that import reads."`
 	Credential RegistryCredentialCmd `cmd:"" help:"Issue, list and revoke operators' and piles' credentials."`
+	Confirm    RegistryConfirmCmd    `cmd:"" help:"List, accept and refuse what an officer must confirm of an import."`
 	Policy     RegistryPolicyCmd     `cmd:"" help:"Show, import and list versions of the policy."`
 }
 
@@ -89,6 +90,9 @@ func (c *RegistryImportCmd) Run(ctx context.Context, log *slog.Logger, out io.Wr
 		fmt.Fprintf(out, "%s: %d added, %d updated, %d unchanged", c.Table, done.Added, done.Updated, done.Unchanged)
 		if done.Removed > 0 {
 			fmt.Fprintf(out, ", %d removed", done.Removed)
+		}
+		if done.Unconfirmed > 0 {
+			fmt.Fprintf(out, ", %d values to be confirmed (pilewatch registry confirm list)", done.Unconfirmed)
 		}
 		fmt.Fprintln(out)
 		return nil

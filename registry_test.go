@@ -45,6 +45,7 @@ func TestRegistryCommands(t *testing.T) {
 	stations := file("stations.csv", "operator,station,township,kind,opened\nMA3CLQP01,S1,371721101,public,2023-05-01\n")
 	piles := file("piles.csv", "operator,station,pile,connector,power_kw,opened\nMA3CLQP01,S1,P1,1,60,2023-05-01\n")
 	bad := file("bad.csv", "operator,station,pile,connector,power_kw,opened\nMA3CLQP01,S2,P1,1,x,2023-05-01\n")
+	moved := file("moved.csv", "operator,station,township,kind,opened\nMA3CLQP01,S1,371721102,public,2023-05-01\n")
 	rules := file("policy.yaml", "version: 2026-1\nfrom: 2026-01-01\n")
 	out := filepath.Join(dir, "out.csv")
 	for _, tt := range []struct {
@@ -67,6 +68,11 @@ func TestRegistryCommands(t *testing.T) {
 		{"credential of nobody", []string{"credential", "issue", "NONE"}, "unknown operator NONE"},
 		{"list", []string{"credential", "list"}, ""},
 		{"revoke", []string{"credential", "revoke", "1"}, ""},
+		{"a station that moves", []string{"import", "stations", moved}, ""},
+		{"what waits", []string{"confirm", "list"}, ""},
+		{"nobody confirms", []string{"confirm", "accept", "1"}, "missing flags: --by"},
+		{"an officer confirms", []string{"confirm", "accept", "1", "--by", "李四"}, ""},
+		{"nothing waits any more", []string{"confirm", "refuse", "1", "--by", "李四"}, "nothing to confirm"},
 		{"policy that the program carries", []string{"policy", "show"}, ""},
 		{"a policy of one's own", []string{"policy", "import", rules}, ""},
 		{"a wrong policy", []string{"policy", "import", piles}, "policy is refused: line 1"},

@@ -39,6 +39,8 @@ type Station struct {
 	Address  string
 	Opened   time.Time // first day in service, 00:00 Asia/Shanghai
 	Closed   time.Time // first day out of service; zero while open
+
+	Past *StationPast // nil where what the fields say has always held
 }
 
 // A Connector is one gun of a pile: the unit that is usable or not.

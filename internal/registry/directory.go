@@ -185,9 +185,14 @@ type placedStation struct {
 // loadPiles reads the stations and piles that are newer than known, all of them where it is negative.
 func (d *Directory) loadPiles(ctx context.Context, tx *sql.Tx, known int64) error {
 	stations := make(map[int64]placedStation)
-	err := readStations(ctx, tx, func(id int64, s stationRow) error {
+	pasts, err := readPasts(ctx, tx, known)
+	if err != nil {
+		return err
+	}
+	err = readStations(ctx, tx, func(id int64, s stationRow) error {
 		s.Operator = charge.OperatorID(d.intern(string(s.Operator)))
 		station := s.Station
+		station.Past = pasts[id]
 		stations[id] = placedStation{id, &station}
 		return nil
 	}, "WHERE rev > ?", known)

@@ -157,7 +157,7 @@ func kindOf(code charge.DivisionCode) charge.DivisionKind {
 	return charge.KindUnclassified
 }
 
-func (st *divisionStage) check(ctx context.Context, q querier, bad *ImportError) (done Imported, err error) {
+func (st *divisionStage) check(ctx context.Context, q querier, _ time.Time, bad *ImportError) (done Imported, err error) {
 	st.changed, st.removed = nil, nil
 	present, err := readDivisions(ctx, q)
 	if err != nil {

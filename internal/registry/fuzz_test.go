@@ -28,6 +28,7 @@ func fuzzImport(f *testing.F, table Table, seeds ...string) {
 		}
 		before := export(t, r, table)
 		done, err := r.Import(t.Context(), table, bytes.NewReader(file))
+		confirmAll(t, r)
 		after := export(t, r, table)
 		var bad *ImportError
 		switch {

@@ -25,13 +25,14 @@ const (
 type Imported struct {
 	Added, Updated, Unchanged int
 	Removed                   int // divisions that a new list no longer has; nothing else is ever removed
+	Unconfirmed               int // values of the file that hold only when an officer confirms them
 }
 
 // A stage is a file that has been parsed and is not yet in the registry.
 type stage interface {
 	// check compares the rows with the registry: references that lead nowhere go to bad, rows
 	// that differ are kept for apply. It may be called again after the registry has changed.
-	check(ctx context.Context, q querier, bad *ImportError) (Imported, error)
+	check(ctx context.Context, q querier, now time.Time, bad *ImportError) (Imported, error)
 	// apply writes what check has kept, marked with rev.
 	apply(ctx context.Context, tx *sql.Tx, rev int64) error
 }
@@ -79,7 +80,7 @@ func (r *Registry) take(ctx context.Context, t Table, st stage, bad *ImportError
 			if checked, err = readRev(ctx, tx); err != nil {
 				return err
 			}
-			done, err = st.check(ctx, tx, bad)
+			done, err = st.check(ctx, tx, r.now(), bad)
 			return err
 		})
 		if err != nil {

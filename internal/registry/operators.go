@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"io"
+	"time"
 
 	"pilewatch/internal/charge"
 )
@@ -34,7 +35,7 @@ func parseOperators(src io.Reader, bad *ImportError) (stage, error) {
 	return st, err
 }
 
-func (st *operatorStage) check(ctx context.Context, q querier, _ *ImportError) (done Imported, err error) {
+func (st *operatorStage) check(ctx context.Context, q querier, _ time.Time, _ *ImportError) (done Imported, err error) {
 	st.changed = nil
 	present, err := readOperators(ctx, q)
 	if err != nil {

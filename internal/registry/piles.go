@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -46,6 +47,21 @@ type pileStage struct {
 	rows     []connectorRow
 	stations map[stationKey]stationPlace // of the registry, by the last check
 	changed  []pileChange
+	kept     map[int]connectorRow // by row: what stands of it while an officer has not confirmed the rest
+	claims   *claims
+	serials  bool // the registry has some
+	links    []pileLink
+}
+
+// A pileLink is the same machine under another name.
+type pileLink struct{ pile, was charge.PileID }
+
+// row is a row of the file as it is written.
+func (st *pileStage) row(i int) *connectorRow {
+	if kept, ok := st.kept[i]; ok {
+		return &kept
+	}
+	return &st.rows[i]
 }
 
 // A pileChange is what the check found of one row: whether its pile, its connector, and the pile
@@ -58,6 +74,8 @@ type pileChange struct {
 type stationPlace struct {
 	id       int64
 	township charge.DivisionCode
+	kind     charge.StationKind
+	area     string
 }
 
 func parsePiles(src io.Reader, bad *ImportError) (stage, error) {
@@ -112,8 +130,14 @@ func readConnector(rec *record) connectorRow {
 	return c
 }
 
-func (st *pileStage) check(ctx context.Context, q querier, bad *ImportError) (done Imported, err error) {
-	st.changed = nil
+func (st *pileStage) check(ctx context.Context, q querier, now time.Time, bad *ImportError) (done Imported, err error) {
+	st.changed, st.kept, st.links = nil, make(map[int]connectorRow), nil
+	if st.claims, err = readClaims(ctx, q, now); err != nil {
+		return done, err
+	}
+	if err := q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM connectors WHERE serial <> '')").Scan(&st.serials); err != nil {
+		return done, err
+	}
 	operators, err := stringSet[charge.OperatorID](ctx, q, "SELECT operator FROM operators")
 	if err != nil {
 		return done, err
@@ -170,8 +194,10 @@ func (st *pileStage) compare(ctx context.Context, q querier, from, to int, done 
 	next := from
 	var group []presentRow // the registry's connectors of one pile
 	// pass notes the file's rows up to the group's pile, and those of the group's pile against it.
+	var fresh []int // rows of piles that are not in the registry
 	pass := func() {
 		for ; next < to && st.rows[next].Pile.Equipment < group[0].Pile.Equipment; next++ {
+			fresh = append(fresh, next)
 			st.note(next, nil, done)
 		}
 		for ; next < to && st.rows[next].Pile == group[0].Pile; next++ {
@@ -205,8 +231,52 @@ func (st *pileStage) compare(ctx context.Context, q querier, from, to int, done 
 		pass()
 	}
 	for ; next < to; next++ {
+		fresh = append(fresh, next)
 		st.note(next, nil, done)
 	}
+	if !st.serials {
+		return nil
+	}
+	for _, i := range fresh {
+		if err := st.recognise(ctx, q, i, done); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// recognise looks for a new pile's serial number under another name: the machine's clocks go on, and
+// a new opened holds only when an officer confirms it.
+func (st *pileStage) recognise(ctx context.Context, q querier, i int, done *Imported) error {
+	c := st.rows[i]
+	if c.Serial == "" {
+		return nil
+	}
+	var was charge.PileID
+	var first sql.NullInt64
+	err := q.QueryRowContext(ctx, `SELECT operator, pile, opened FROM connectors WHERE serial = ? AND NOT (operator = ? AND pile = ?)
+		ORDER BY opened, operator, pile LIMIT 1`, c.Serial, string(c.Pile.Operator), c.Pile.Equipment).Scan(&was.Operator, &was.Equipment, &first)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("find serial %s: %w", quote(c.Serial), err)
+	}
+	if link := (pileLink{c.Pile, was}); !slices.Contains(st.links, link) {
+		st.links = append(st.links, link)
+	}
+	opened := fromMillis(first, charge.Zone)
+	if opened.Equal(c.Opened) || !c.Closed.IsZero() && c.Closed.Before(opened) {
+		return nil
+	}
+	asked := []Confirmation{{
+		Field: "opened", Before: dateText(opened), Value: dateText(c.Opened), Reason: "a new opened on a known serial, that of " + was.String(),
+	}}
+	if st.claims.settle(claimKey{operator: c.Pile.Operator, pile: c.Pile.Equipment, connector: c.ID}, []string{"opened"}, asked) {
+		done.Unconfirmed++
+	}
+	c.Opened = opened
+	st.kept[i] = c
 	return nil
 }
 
@@ -218,10 +288,17 @@ func (st *pileStage) note(i int, present []presentRow, done *Imported) {
 		change.moved = present[0].at != st.stations[stationKey{c.Pile.Operator, c.Station}].id
 	}
 	before := slices.IndexFunc(present, func(p presentRow) bool { return p.ID == c.ID })
+	claimed := false
+	if !change.newPile {
+		c, claimed = st.guard(i, &change, present, before, done)
+	}
 	switch {
 	case before < 0:
 		change.newRow = true
 		done.Added++
+	case claimed && !change.moved && present[before].same(*c):
+		done.Updated++
+		return
 	case !change.moved && present[before].same(*c):
 		done.Unchanged++
 		return
@@ -229,6 +306,44 @@ func (st *pileStage) note(i int, present []presentRow, done *Imported) {
 		done.Updated++
 	}
 	st.changed = append(st.changed, change)
+}
+
+// guard takes back what an officer must confirm of a row of a known pile.
+func (st *pileStage) guard(i int, change *pileChange, present []presentRow, before int, done *Imported) (c *connectorRow, claimed bool) {
+	row := st.rows[i]
+	settle := func(connector charge.ConnectorID, field string, asked ...Confirmation) {
+		if st.claims.settle(claimKey{operator: row.Pile.Operator, pile: row.Pile.Equipment, connector: connector}, []string{field}, asked) {
+			claimed = true
+			done.Unconfirmed += len(asked)
+		}
+	}
+	at := st.stations[stationKey{row.Pile.Operator, present[0].Station}]
+	to := st.stations[stationKey{row.Pile.Operator, row.Station}]
+	if change.moved && (at.township != to.township || at.kind != to.kind || at.area != to.area && at.area != "") {
+		settle("", "station", Confirmation{
+			Field: "station", Before: string(present[0].Station), Value: string(row.Station),
+			Reason: "a move to a station of another township, kind or area",
+		})
+		row.Station, change.moved = present[0].Station, false
+	} else {
+		settle("", "station")
+	}
+	if before >= 0 && !present[before].Opened.Equal(row.Opened) {
+		settle(row.ID, "opened", Confirmation{
+			Field: "opened", Before: dateText(present[before].Opened), Value: dateText(row.Opened), Reason: "a new opened on a known id",
+		})
+		row.Opened = present[before].Opened
+		if !row.Closed.IsZero() && row.Closed.Before(row.Opened) {
+			row.Closed = row.Opened
+		}
+	} else if before >= 0 {
+		settle(row.ID, "opened")
+	}
+	if row != st.rows[i] {
+		st.kept[i] = row
+		return &row, claimed
+	}
+	return &st.rows[i], claimed
 }
 
 // A presentRow is a connector of the registry and the id of its station there.
@@ -268,12 +383,12 @@ func readPlaces(ctx context.Context, q querier) (map[stationKey]stationPlace, er
 	err := each(ctx, q, func(rows *sql.Rows) error {
 		var key stationKey
 		var place stationPlace
-		if err := rows.Scan(&place.id, &key.operator, &key.station, &place.township); err != nil {
+		if err := rows.Scan(&place.id, &key.operator, &key.station, &place.township, &place.kind, &place.area); err != nil {
 			return err
 		}
 		places[key] = place
 		return nil
-	}, "SELECT id, operator, station, township FROM stations")
+	}, "SELECT id, operator, station, township, kind, area FROM stations")
 	if err != nil {
 		return nil, fmt.Errorf("read stations: %w", err)
 	}
@@ -308,6 +423,16 @@ func (st *pileStage) apply(ctx context.Context, tx *sql.Tx, rev int64) error {
 	}); err != nil {
 		return err
 	}
+	if err := st.claims.apply(ctx, tx); err != nil {
+		return err
+	}
+	for _, link := range st.links {
+		if _, err := tx.ExecContext(ctx, `INSERT INTO pile_links (operator, pile, was_operator, was_pile, from_day, why, document)
+			VALUES (?, ?, ?, ?, ?, 'serial', '') ON CONFLICT DO NOTHING`, string(link.pile.Operator), link.pile.Equipment,
+			string(link.was.Operator), link.was.Equipment, startOfDay(st.claims.now).UnixMilli()); err != nil {
+			return fmt.Errorf("link pile %s with %s: %w", link.pile, link.was, err)
+		}
+	}
 	for rest := st.changed; len(rest) > 0; {
 		pile, n := st.rows[rest[0].row].Pile, 1
 		for n < len(rest) && st.rows[rest[n].row].Pile == pile {
@@ -323,13 +448,13 @@ func (st *pileStage) apply(ctx context.Context, tx *sql.Tx, rev int64) error {
 
 // applyPile writes the changes of one pile.
 func (st *pileStage) applyPile(ctx context.Context, w *pileWriter, changes []pileChange) error {
-	first := &st.rows[changes[0].row]
+	first := st.row(changes[0].row)
 	operator, pile := string(first.Pile.Operator), first.Pile.Equipment
 	place := st.stations[stationKey{first.Pile.Operator, first.Station}]
 	var typed, dc, open bool
 	opened, closed := first.Opened, first.Closed
 	for _, change := range changes {
-		c := &st.rows[change.row]
+		c := st.row(change.row)
 		put := w.putConnector
 		if change.newRow {
 			put = w.addConnector

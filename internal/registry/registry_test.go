@@ -105,7 +105,22 @@ func withPiles(t testing.TB) *Registry {
 	take(t, r, Operators, someOperators)
 	take(t, r, Stations, someStations)
 	take(t, r, Piles, somePiles)
+	confirmAll(t, r)
 	return r
+}
+
+// confirmAll is an officer who agrees to everything.
+func confirmAll(t testing.TB, r *Registry) {
+	t.Helper()
+	all, err := r.Confirmations(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range all {
+		if err := r.Confirm(t.Context(), c.ID, true, "李四"); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestFreshRegistryHasTheProvince(t *testing.T) {
@@ -451,11 +466,13 @@ func TestDirectorySeesChanges(t *testing.T) {
 	}
 
 	take(t, r, Stations, strings.Replace(someStations, "371721101", "371721102", 1))
+	confirmAll(t, r)
 	after := pile("MA3CLQP01:P1")
 	if after.Station.Township != "371721102" || before.Station.Township != "371721101" {
 		t.Errorf("township of a station that moved: got %s, and %s in the snapshot before", after.Station.Township, before.Station.Township)
 	}
 	take(t, r, Piles, "operator,station,pile,connector,power_kw,opened\nMA3CLQP01,S2,P1,3,60,2024-01-01\n")
+	confirmAll(t, r)
 	if p := pile("MA3CLQP01:P1"); p.Station.ID != "S2" || len(p.Connectors) != 3 || p.Connectors[0].Station != "S2" || p.Connectors[2].PowerKW != 60 {
 		t.Errorf("pile moved by a third connector: got %+v at %s", p.Connectors, p.Station.ID)
 	}

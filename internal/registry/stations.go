@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 
 	"pilewatch/internal/charge"
 )
@@ -41,7 +42,15 @@ func (s stationRow) same(o stationRow) bool {
 
 type stationStage struct {
 	rows    []stationRow
-	changed []stationRow
+	now     time.Time // of the check
+	changed []stationChange
+	claims  *claims
+}
+
+// A stationChange is a row as it is written, and what was there before.
+type stationChange struct {
+	row    stationRow
+	before *stationRow // nil: new
 }
 
 func parseStations(src io.Reader, bad *ImportError) (stage, error) {
@@ -116,8 +125,8 @@ func readPoint(rec *record, s *stationRow) {
 	s.HasPoint, s.Lng, s.Lat = true, lng, lat
 }
 
-func (st *stationStage) check(ctx context.Context, q querier, bad *ImportError) (done Imported, err error) {
-	st.changed = nil
+func (st *stationStage) check(ctx context.Context, q querier, now time.Time, bad *ImportError) (done Imported, err error) {
+	st.changed, st.now = nil, now
 	operators, err := stringSet[charge.OperatorID](ctx, q, "SELECT operator FROM operators")
 	if err != nil {
 		return done, err
@@ -144,23 +153,38 @@ func (st *stationStage) check(ctx context.Context, q querier, bad *ImportError) 
 	}, ""); err != nil {
 		return done, err
 	}
+	if st.claims, err = readClaims(ctx, q, now); err != nil {
+		return done, err
+	}
 	for _, s := range st.rows {
-		switch before, ok := present[s.key()]; {
-		case !ok:
+		change := stationChange{row: s}
+		if before, ok := present[s.key()]; ok {
+			change.before = &before
+		}
+		asked := change.row.guard(change.before, st.claims.limits)
+		claimed := st.claims.settle(claimKey{operator: s.Operator, station: s.ID}, guardedOfStation, asked)
+		if claimed {
+			done.Unconfirmed += len(asked)
+		}
+		switch {
+		case change.before == nil:
 			done.Added++
-		case !before.same(s):
+		case !change.before.same(change.row):
 			done.Updated++
+		case claimed:
+			done.Updated++
+			continue
 		default:
 			done.Unchanged++
 			continue
 		}
-		st.changed = append(st.changed, s)
+		st.changed = append(st.changed, change)
 	}
 	return done, nil
 }
 
 func (st *stationStage) apply(ctx context.Context, tx *sql.Tx, rev int64) error {
-	var put, movePiles, moveStates *sql.Stmt
+	var put, movePiles, moveStates, firstTerms, terms *sql.Stmt
 	if err := prepareAll(ctx, tx, map[string]**sql.Stmt{
 		`INSERT INTO stations (operator, station, name, township, kind, area, site, access, hours, seasons, mobile, lng, lat,
 			address, spaces, fast_spaces, reserved_spaces, capacity_kva, pv_kw, storage_kwh, opened, closed, rev)
@@ -176,10 +200,20 @@ func (st *stationStage) apply(ctx context.Context, tx *sql.Tx, rev int64) error 
 		"UPDATE piles SET township = ?1, rev = ?2 WHERE station_id = ?3 AND township <> ?1": &movePiles,
 		`UPDATE connector_state SET township = ?1 WHERE township <> ?1
 			AND (operator, pile) IN (SELECT operator, pile FROM piles WHERE station_id = ?2)`: &moveStates,
+		`INSERT INTO station_terms (station_id, from_day, township, kind, area, access, hours, seasons, mobile)
+			VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`: &firstTerms,
+		`INSERT OR REPLACE INTO station_terms (station_id, township, kind, area, access, hours, seasons, mobile, from_day, entered)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`: &terms,
 	}); err != nil {
 		return err
 	}
-	for _, s := range st.changed {
+	if st.claims != nil {
+		if err := st.claims.apply(ctx, tx); err != nil {
+			return err
+		}
+	}
+	for _, change := range st.changed {
+		s := change.row
 		var lng, lat sql.NullFloat64
 		if s.HasPoint {
 			lng, lat = sql.NullFloat64{Float64: s.Lng, Valid: true}, sql.NullFloat64{Float64: s.Lat, Valid: true}
@@ -197,8 +231,47 @@ func (st *stationStage) apply(ctx context.Context, tx *sql.Tx, rev int64) error 
 		if _, err := moveStates.ExecContext(ctx, string(s.Township), id); err != nil {
 			return fmt.Errorf("move connectors of station %s:%s: %w", s.Operator, s.ID, err)
 		}
+		if change.before == nil || change.before.Terms() == s.Terms() {
+			continue
+		}
+		if _, err := firstTerms.ExecContext(ctx, termsArgs(id, change.before.Terms())...); err != nil {
+			return fmt.Errorf("write first terms of station %s:%s: %w", s.Operator, s.ID, err)
+		}
+		tomorrow := startOfDay(st.now).AddDate(0, 0, 1)
+		if _, err := terms.ExecContext(ctx, append(termsArgs(id, s.Terms()), tomorrow.UnixMilli(), st.now.UnixMilli())...); err != nil {
+			return fmt.Errorf("write terms of station %s:%s: %w", s.Operator, s.ID, err)
+		}
 	}
 	return nil
+}
+
+func termsArgs(id int64, t charge.StationTerms) []any {
+	return []any{id, string(t.Township), string(t.Kind), t.Area, t.Access, t.Hours, t.Seasons, t.Mobile}
+}
+
+// readPasts reads the terms of the stations that have changed once and are newer than a revision.
+func readPasts(ctx context.Context, q querier, newer int64) (map[int64]*charge.StationPast, error) {
+	pasts := make(map[int64]*charge.StationPast)
+	err := each(ctx, q, func(rows *sql.Rows) error {
+		var t charge.StationTerms
+		var id, from int64
+		if err := rows.Scan(&id, &from, &t.Township, &t.Kind, &t.Area, &t.Access, &t.Hours, &t.Seasons, &t.Mobile); err != nil {
+			return err
+		}
+		if from != 0 {
+			t.From = time.UnixMilli(from).In(charge.Zone)
+		}
+		if pasts[id] == nil {
+			pasts[id] = &charge.StationPast{}
+		}
+		pasts[id].Terms = append(pasts[id].Terms, t)
+		return nil
+	}, `SELECT t.station_id, t.from_day, t.township, t.kind, t.area, t.access, t.hours, t.seasons, t.mobile
+		FROM station_terms t CROSS JOIN stations s ON s.id = t.station_id WHERE s.rev > ? ORDER BY t.station_id, t.from_day`, newer)
+	if err != nil {
+		return nil, fmt.Errorf("read terms of stations: %w", err)
+	}
+	return pasts, nil
 }
 
 // readStations reads the stations that the rest of the query (WHERE, ORDER BY) asks for.
