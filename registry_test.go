@@ -46,6 +46,7 @@ func TestRegistryCommands(t *testing.T) {
 	piles := file("piles.csv", "operator,station,pile,connector,power_kw,opened\nMA3CLQP01,S1,P1,1,60,2023-05-01\n")
 	bad := file("bad.csv", "operator,station,pile,connector,power_kw,opened\nMA3CLQP01,S2,P1,1,x,2023-05-01\n")
 	moved := file("moved.csv", "operator,station,township,kind,opened\nMA3CLQP01,S1,371721102,public,2023-05-01\n")
+	cuts := file("cuts.csv", "kind,division,from,until,cause\npower_cut,371721,2026-03-01,2026-03-02,storm\n")
 	rules := file("policy.yaml", "version: 2026-1\nfrom: 2026-01-01\n")
 	out := filepath.Join(dir, "out.csv")
 	for _, tt := range []struct {
@@ -73,6 +74,9 @@ func TestRegistryCommands(t *testing.T) {
 		{"nobody confirms", []string{"confirm", "accept", "1"}, "missing flags: --by"},
 		{"an officer confirms", []string{"confirm", "accept", "1", "--by", "李四"}, ""},
 		{"nothing waits any more", []string{"confirm", "refuse", "1", "--by", "李四"}, "nothing to confirm"},
+		{"excuses of the grid", []string{"import", "excuses", cuts}, ""},
+		{"excuses", []string{"excuse", "list", "--state", "granted"}, ""},
+		{"nothing is claimed", []string{"excuse", "grant", "1", "--by", "李四"}, "unknown excuse"},
 		{"policy that the program carries", []string{"policy", "show"}, ""},
 		{"a policy of one's own", []string{"policy", "import", rules}, ""},
 		{"a wrong policy", []string{"policy", "import", piles}, "policy is refused: line 1"},

@@ -1,6 +1,9 @@
 package charge
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // An ExcuseKind is why time is not a pile's fault (judgement.md §3).
 type ExcuseKind string
@@ -45,3 +48,56 @@ type Excuse struct {
 
 // A Span is a time from From to before Until.
 type Span struct{ From, Until time.Time }
+
+// WithinYearlyLimit parts the time of excuses of one kind and one pile into what counts and what is
+// over the limit of a calendar year (Asia/Shanghai), the earliest first. Time that two of them share
+// is used once. Both parts are sorted and apart.
+func WithinYearlyLimit(excuses []Excuse, limit time.Duration) (counting, over []Span) {
+	spans := make([]Span, 0, len(excuses))
+	for _, e := range excuses {
+		if e.Until.After(e.From) {
+			spans = append(spans, Span{e.From, e.Until})
+		}
+	}
+	slices.SortFunc(spans, func(a, b Span) int { return a.From.Compare(b.From) })
+	var done time.Time // all before is dealt with
+	used := make(map[int]time.Duration)
+	for _, s := range spans {
+		for at := laterOf(s.From, done); at.Before(s.Until); {
+			year := at.In(Zone).Year()
+			until := earlierOf(s.Until, time.Date(year+1, 1, 1, 0, 0, 0, 0, Zone))
+			if left := limit - used[year]; left > 0 {
+				until = earlierOf(until, at.Add(left))
+				counting = appendSpan(counting, Span{at, until})
+				used[year] += until.Sub(at)
+			} else {
+				over = appendSpan(over, Span{at, until})
+			}
+			at, done = until, until
+		}
+	}
+	return counting, over
+}
+
+// appendSpan joins a span with the last one where they touch.
+func appendSpan(spans []Span, s Span) []Span {
+	if n := len(spans); n > 0 && spans[n-1].Until.Equal(s.From) {
+		spans[n-1].Until = s.Until
+		return spans
+	}
+	return append(spans, s)
+}
+
+func laterOf(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlierOf(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

@@ -52,6 +52,7 @@ type Directory struct {
 	operators atomic.Pointer[operatorView]
 	logins    atomic.Pointer[map[string][][sha256.Size]byte]
 	policies  atomic.Pointer[policy.Policies]
+	excuses   atomic.Pointer[excuseView]
 	stations  *shards[int64, placedStation]
 	piles     *shards[charge.PileID, *Pile]
 	rev       atomic.Int64
@@ -164,6 +165,13 @@ func (d *Directory) load(ctx context.Context, tx *sql.Tx, known int64, newer map
 			return err
 		}
 		d.policies.Store(&all)
+	}
+	if newer["excuses"] || known < 0 {
+		view, err := loadExcuses(ctx, tx)
+		if err != nil {
+			return err
+		}
+		d.excuses.Store(view)
 	}
 	if newer["stations"] || newer["piles"] {
 		if err := d.loadPiles(ctx, tx, known); err != nil {

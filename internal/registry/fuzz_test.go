@@ -70,3 +70,5 @@ func FuzzImportStations(f *testing.F) {
 }
 
 func FuzzImportPiles(f *testing.F) { fuzzImport(f, Piles, somePiles) }
+
+func FuzzImportExcuses(f *testing.F) { fuzzImport(f, Excuses, someExcuses) }

@@ -19,6 +19,7 @@ const (
 	Operators Table = "operators"
 	Stations  Table = "stations"
 	Piles     Table = "piles"
+	Excuses   Table = "excuses"
 )
 
 // Imported counts a file's rows by what became of them.
@@ -61,6 +62,8 @@ func parse(t Table, src io.Reader, bad *ImportError) (stage, error) {
 		return parseStations(src, bad)
 	case Piles:
 		return parsePiles(src, bad)
+	case Excuses:
+		return parseExcuses(src, bad)
 	}
 	return nil, fmt.Errorf("import %q: %w", t, ErrUnknownTable)
 }
@@ -125,6 +128,8 @@ func columnsOfTable(t Table) []column {
 		return stationColumns
 	case Piles:
 		return pileColumns
+	case Excuses:
+		return excuseColumns
 	}
 	return nil
 }
@@ -141,6 +146,8 @@ func (r *Registry) Export(ctx context.Context, t Table, dst io.Writer) error {
 		rows = exportStations
 	case Piles:
 		rows = exportPiles
+	case Excuses:
+		rows = exportExcuses
 	default:
 		return fmt.Errorf("export %q: %w", t, ErrUnknownTable)
 	}
