@@ -10,21 +10,26 @@ import (
 	"pilewatch/internal/charge"
 )
 
-// A Policy is the numbers of judgement.md §1 that the simple form of this package uses.
+// A Policy is the numbers of judgement.md §1.
 type Policy struct {
-	StatusHolds   time.Duration // a told status that is not repeated holds so long
+	StatusHolds   time.Duration // a told status that is not repeated holds so long; by connector: Connector.HoldsMS
 	LeastSilence  time.Duration // the silence limit is this or SilentReports reports, whichever is longer
 	MostSilence   time.Duration
 	SilentReports int
 	OutageAfter   time.Duration // no tick of any gateway for so long is an outage of the platform
-	OutagesKept   time.Duration
+	OutagesKept   time.Duration // and so are minutes, where nobody frees them before
+	BlockedAfter  time.Duration // occupied or reserved for longer without a break is blocked
+	ConnectWithin time.Duration // a connector is in service so long after it opened, if it was not usable before
+	Lateness      time.Duration // what was told longer ago when it is received is a correction only
 }
 
-// DefaultPolicy is 6 hours, 15 minutes, 24 hours, 3 reports, 2 minutes.
+// DefaultPolicy is 6 hours, 15 minutes, 24 hours, 3 reports, 2 minutes, 8 days, 24 hours, 30 days, 72 hours.
 func DefaultPolicy() Policy {
 	return Policy{
 		StatusHolds: 6 * time.Hour, LeastSilence: 15 * time.Minute, MostSilence: 24 * time.Hour, SilentReports: 3,
-		OutageAfter: 2 * time.Minute, OutagesKept: 96 * time.Hour,
+		OutageAfter: 2 * time.Minute, OutagesKept: 8 * 24 * time.Hour,
+		BlockedAfter: 24 * time.Hour, ConnectWithin: 30 * 24 * time.Hour,
+		Lateness: 72 * time.Hour,
 	}
 }
 
@@ -50,7 +55,11 @@ type Connector struct {
 	LastUsable int64
 	PowerKW    float32
 	PowerAt    int64
-	SilenceMS  int64 // the silence limit
+	SilenceMS  int64 // the silence limit; changed by Limit
+	HoldsMS    int64 // the status limit, 0 for the policy's; changed by Limit
+
+	FirstUsable int64 // 0: not yet
+	Ledger
 }
 
 // A Pile is what its connectors share: who of several sessions is the newest.
@@ -58,6 +67,7 @@ type Pile struct {
 	Session int64 // newest session of the device's own heartbeats, Unix ms by its clock
 	Link    int64 // newest session of the listener's records
 	LinkAt  int64 // when that began, Unix ms by the gateway's clock
+	Clock   Clock
 }
 
 // State is the state of all connectors of a partition, and the log's clock.
@@ -124,8 +134,7 @@ func (c *Connector) Shown() charge.Status {
 // Usable tells whether the connector can serve a driver now: told so, the status still holds, not
 // silent (judgement.md §1).
 func (s *State) Usable(c *Connector) bool {
-	return c.Told && !c.Silent && c.GoneAt == 0 && c.Status.Usable() &&
-		s.now-c.ToldAt <= s.policy.StatusHolds.Milliseconds()
+	return c.Told && !c.Silent && c.GoneAt == 0 && c.Status.Usable() && s.now <= s.observedUntil(c.ToldAt, s.holds(c))
 }
 
 // Power is what the connector draws now, in kW; a reading of it stands for a minute.
@@ -142,20 +151,73 @@ func (s *State) Hear(c *Connector, received int64) {
 	if received <= c.Heard {
 		return
 	}
+	s.commit(c, received)
 	c.Heard = received
-	if c.Silent && s.unheard(c) <= c.SilenceMS {
+	if c.Silent && s.now <= s.silentAfter(c) {
 		c.Silent, c.Since = false, received
+	}
+	s.noteUsable(c, received)
+}
+
+// noteUsable keeps when the connector was first usable.
+func (s *State) noteUsable(c *Connector, at int64) {
+	if c.FirstUsable == 0 && s.Usable(c) {
+		c.FirstUsable = at
 	}
 }
 
+// Limit sets the connector's silence limit and its status limit (0 for the policy's) from now on.
+func (s *State) Limit(c *Connector, silence, holds time.Duration) {
+	if c.SilenceMS == silence.Milliseconds() && c.HoldsMS == holds.Milliseconds() {
+		return
+	}
+	if c.Until != 0 {
+		s.commit(c, s.now)
+	}
+	c.SilenceMS, c.HoldsMS = silence.Milliseconds(), holds.Milliseconds()
+}
+
+// Taken is what became of a reading.
+type Taken uint8
+
+// Whatever became of it, its pile was heard.
+const (
+	InTime   Taken = iota
+	Old            // not newer than what is known, or a repeat: it changes nothing else
+	ComeLate       // stored and forwarded: it changes no live state, only minutes of which nothing is known
+	TooLate        // by more than the lateness limit: it changes nothing, and counts as a correction
+)
+
 // Tell takes a status or telemetry of the pile's connector. A message that is older than what is
-// known is heard and changes nothing else. What is told holds from when we received it, so that a
+// known is heard and changes nothing else. What is told in time holds from when we received it, so that a
 // clock that is wrong neither hides an outage nor makes one.
-func (s *State) Tell(p *Pile, c *Connector, r *charge.Reading) {
+func (s *State) Tell(p *Pile, c *Connector, r *charge.Reading) Taken {
 	received := r.Received.UnixMilli()
 	s.Return(c, received)
+	if !r.Tells(charge.ClockWrong) {
+		switch p.Clock.time(received, r.At.UnixMilli()) {
+		case earlier:
+			return Old
+		case suspect:
+			if !s.setBack(p, c, r) {
+				return s.late(p, c, r)
+			}
+			p.Clock.set(received, received-r.At.UnixMilli())
+		case inTime:
+		}
+		s.resolve(p, c)
+	}
 	if !newer(p, c, r) {
-		return
+		return Old
+	}
+	s.commit(c, received)
+	if r.Tells(charge.HasStatus) {
+		busy := r.Status == charge.Occupied || r.Status == charge.Reserved
+		if !busy {
+			c.BusySince = 0
+		} else if c.BusySince == 0 {
+			c.BusySince = received
+		}
 	}
 	c.TakenAt, c.DeviceAt = received, r.At.UnixMilli()
 	if received >= p.LinkAt {
@@ -182,6 +244,23 @@ func (s *State) Tell(p *Pile, c *Connector, r *charge.Reading) {
 	if r.Tells(charge.HasStatus) && r.Status != charge.Charging {
 		c.PowerKW, c.PowerAt = 0, 0
 	}
+	c.measure(r, received)
+	s.noteUsable(c, received)
+	return InTime
+}
+
+// setBack tells of a message with too long a delay whether its pile's clock was set back, for no store
+// sends its newest with a time before what it has sent: it has the next number, or it comes on a new
+// connection from longer ago than anything is stored.
+func (s *State) setBack(p *Pile, c *Connector, r *charge.Reading) bool {
+	received, at := r.Received.UnixMilli(), r.At.UnixMilli()
+	switch {
+	case at >= c.DeviceAt || received <= c.TakenAt:
+		return false
+	case c.HasSeq && r.Tells(charge.HasSeq) && r.Seq != c.Seq && r.Seq-c.Seq < seqWindow:
+		return true
+	}
+	return c.TakenOn < p.LinkAt && received >= p.LinkAt && received-p.Clock.event(at) > s.policy.Lateness.Milliseconds()
 }
 
 // seqWindow is how far apart two sequence numbers may be and still say which is newer.
@@ -231,6 +310,9 @@ const (
 // come back.
 func (p *Pile) Beat(r *charge.Reading) Presence {
 	left := r.Tells(charge.HasOnline) && !r.Online
+	if !left && !r.Tells(charge.ClockWrong) { // a will was written when its session began
+		p.Clock.time(r.Received.UnixMilli(), r.At.UnixMilli())
+	}
 	switch {
 	case !r.Tells(charge.HasSession):
 	case r.Session < p.Session && left:
@@ -265,6 +347,7 @@ func (p *Pile) Attach(r *charge.Reading) Presence {
 // heard says nothing: it has come back since.
 func (s *State) Leave(c *Connector, received int64) {
 	if c.GoneAt == 0 && c.Told && received >= c.Heard {
+		s.commit(c, received)
 		c.GoneAt, c.Since = received, received
 		c.PowerKW, c.PowerAt = 0, 0
 	}
@@ -274,29 +357,22 @@ func (s *State) Leave(c *Connector, received int64) {
 func (s *State) Return(c *Connector, received int64) {
 	s.Hear(c, received)
 	if c.GoneAt != 0 && received >= c.GoneAt {
+		s.commit(c, received)
 		c.GoneAt, c.Since = 0, received
+		s.noteUsable(c, received)
 	}
 }
 
 // Settle brings the connector to now: it may have gone silent, and while it is usable it was last
 // usable now.
 func (s *State) Settle(c *Connector) {
-	if c.Heard != 0 && !c.Silent && s.unheard(c) > c.SilenceMS {
+	if c.Heard != 0 && !c.Silent && s.now > s.silentAfter(c) {
 		c.Silent, c.Since = true, s.now
 		c.PowerKW, c.PowerAt = 0, 0
 	}
 	if s.Usable(c) {
 		c.LastUsable = s.now
 	}
-}
-
-// unheard is how long the connector was not heard, counted anew after an outage of the platform.
-func (s *State) unheard(c *Connector) int64 {
-	from := c.Heard
-	if n := len(s.outages); n > 0 {
-		from = max(from, s.outages[n-1].Until)
-	}
-	return s.now - from
 }
 
 // A Snapshot is what a State keeps beside its connectors, for a checkpoint.

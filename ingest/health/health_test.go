@@ -512,7 +512,7 @@ func TestAConnectorIsUsableOnlyWhenToldAndHeard(t *testing.T) {
 		for _, r := range drawLog(t) {
 			b.take(&r)
 			c := &b.Connector
-			if b.State.Usable(c) && (!c.Told || c.Silent || !c.Shown().Usable() || b.State.Now().UnixMilli()-c.ToldAt > (6*hour).Milliseconds()) {
+			if b.State.Usable(c) && (!c.Told || c.Silent || !c.Shown().Usable() || b.State.Observed(c.ToldAt) > 6*hour) {
 				t.Fatalf("usable: %+v at %s", c, b.State.Now())
 			}
 		}

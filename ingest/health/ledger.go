@@ -1,0 +1,211 @@
+package health
+
+import (
+	"pilewatch/internal/charge"
+)
+
+// minuteMS is a minute in milliseconds. Minutes are counted from the Unix epoch; a minute is what
+// held at its first instant.
+const minuteMS = 60_000
+
+// A Ledger is what is known of a connector's minutes, beside its live state: what held by what came in
+// time, in the order received, as runs of minutes; and what came late, apart from it. It is part of
+// Connector and of its checkpoint; its fields are the State's to change.
+type Ledger struct {
+	Runs      []Run  // minutes from From to before Until, oldest first
+	From      int32  // minute; before it nothing was known
+	Until     int32  // minute; 0 before the first word
+	Freed     int32  // minutes before it are no longer held
+	BusySince int64  // occupied or reserved since, without another status, Unix ms; 0 if it is not
+	Late      *Late  // nil where nothing came late
+	Meter     *Meter // nil before the first energy
+}
+
+// A Run is a number of minutes of one kind: minutes<<4 | Minute.
+type Run uint32
+
+func run(minutes int32, kind Minute) Run {
+	return Run(minutes)<<4 | Run(kind) //nolint:gosec // minutes are positive and at most those of keptFor
+}
+
+func (r Run) minutes() int32 { return int32(r >> 4) } //nolint:gosec // 28 bits
+func (r Run) kind() Minute   { return Minute(r & 15) }
+
+// before gives the first minute that does not begin before ms.
+func before(ms int64) int32 { return int32(-floorDiv(-ms, minuteMS)) } //nolint:gosec // of this millennium
+
+// after gives the first minute that begins after ms.
+func after(ms int64) int32 { return int32(floorDiv(ms, minuteMS)) + 1 } //nolint:gosec // of this millennium
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+// commit writes the minutes down that begin before ms, as they are by what is known up to now.
+// What comes later can change them no more.
+func (s *State) commit(c *Connector, ms int64) {
+	l := &c.Ledger
+	end := before(min(ms, s.now))
+	if l.Until == 0 {
+		l.From, l.Until = end, end
+		return
+	}
+	if end <= l.Until {
+		return
+	}
+	if oldest := end - s.keptMinutes(); l.Until < oldest {
+		l.Runs, l.From, l.Until, l.Freed = l.Runs[:0], oldest, oldest, max(l.Freed, oldest)
+	}
+	l.Runs = s.extend(c, l.Runs, l.Until, end)
+	l.Until = end
+	if oldest := end - s.keptMinutes(); l.From < oldest-trimEvery {
+		l.trim(oldest)
+	}
+}
+
+// trimEvery is how many minutes too many may be held, so that they do not go one by one.
+const trimEvery = 24 * 60
+
+func (s *State) keptMinutes() int32 { return int32(s.policy.OutagesKept.Milliseconds() / minuteMS) } //nolint:gosec // days
+
+// trim frees the minutes before oldest.
+func (l *Ledger) trim(oldest int32) {
+	drop, from := 0, l.From
+	for drop < len(l.Runs) && from+l.Runs[drop].minutes() <= oldest {
+		from += l.Runs[drop].minutes()
+		drop++
+	}
+	if drop < len(l.Runs) && from < oldest {
+		l.Runs[drop] = run(from+l.Runs[drop].minutes()-oldest, l.Runs[drop].kind())
+	}
+	l.From, l.Freed = max(l.From, min(oldest, l.Until)), max(l.Freed, oldest)
+	if drop > 0 {
+		l.Runs = append([]Run(nil), l.Runs[drop:]...)
+	}
+}
+
+// extend appends the minutes from from to before until, as they are if nothing more is told.
+func (s *State) extend(c *Connector, runs []Run, from, until int32) []Run {
+	d := s.deadlines(c)
+	for from < until {
+		kind, next := d.at(c, from), until
+		for _, deadline := range [...]int64{d.silent, d.lapsed, d.blocked} {
+			if m := after(deadline); m > from && m < next {
+				next = m
+			}
+		}
+		if n := len(runs); n > 0 && runs[n-1].kind() == kind {
+			runs[n-1] = run(runs[n-1].minutes()+next-from, kind)
+		} else {
+			runs = append(runs, run(next-from, kind))
+		}
+		from = next
+	}
+	return runs
+}
+
+// deadlines are until when what is known of a connector holds if nothing more comes, inclusive, Unix ms.
+type deadlines struct {
+	silent  int64 // not silent
+	lapsed  int64 // the status, or that it has left
+	blocked int64 // not blocked
+}
+
+// never is later than every minute.
+const never = 1 << 46
+
+func (s *State) deadlines(c *Connector) deadlines {
+	d := deadlines{blocked: never}
+	if c.Heard != 0 {
+		d.silent = s.silentAfter(c)
+	}
+	switch {
+	case c.GoneAt != 0:
+		d.lapsed = s.observedUntil(c.GoneAt, s.holds(c))
+	case c.Told:
+		d.lapsed = s.observedUntil(c.ToldAt, s.holds(c))
+	}
+	if c.BusySince != 0 {
+		d.blocked = s.observedUntil(c.BusySince, s.policy.BlockedAfter.Milliseconds())
+	}
+	return d
+}
+
+// at tells what a minute is.
+func (d *deadlines) at(c *Connector, m int32) Minute {
+	t := int64(m) * minuteMS
+	switch {
+	case t > d.silent:
+		return Silent
+	case t > d.lapsed:
+		return Unknown
+	case c.GoneAt != 0, c.Status == charge.Offline:
+		return Out
+	case c.Status == charge.Faulted:
+		return Fault
+	case t > d.blocked:
+		return Blocked
+	}
+	return Usable
+}
+
+// holds is the status limit of the connector, in ms.
+func (s *State) holds(c *Connector) int64 {
+	if c.HoldsMS != 0 {
+		return c.HoldsMS
+	}
+	return s.policy.StatusHolds.Milliseconds()
+}
+
+// observedUntil is the instant at which the platform has observed for so many ms since from.
+func (s *State) observedUntil(from, ms int64) int64 {
+	until := from + ms
+	for _, o := range s.outages {
+		if o.From >= until {
+			break
+		}
+		if o.Until > from {
+			until += o.Until - max(o.From, from)
+		}
+	}
+	return until
+}
+
+// silentAfter is the last instant at which the connector is not silent. Silence starts anew after an
+// outage of the platform that it has not fallen silent before.
+func (s *State) silentAfter(c *Connector) int64 {
+	from := c.Heard
+	for _, o := range s.outages {
+		if o.From > from+c.SilenceMS {
+			break
+		}
+		from = max(from, o.Until)
+	}
+	return from + c.SilenceMS
+}
+
+// Blocked tells whether the connector is told occupied or reserved without a break for over 24 hours of observed
+// time: it counts as usable for availability, and not for coverage.
+func (s *State) Blocked(c *Connector) bool {
+	return c.BusySince != 0 && s.now > s.observedUntil(c.BusySince, s.policy.BlockedAfter.Milliseconds())
+}
+
+// Free lets go of the days before frozen (00:00 Asia/Shanghai of the first day that is still provisional),
+// after the caller has closed them for good. UsableObserved still sees the 96 hours it needs.
+func (s *State) Free(c *Connector, frozen int64) {
+	l := &c.Ledger
+	s.commit(c, s.now)
+	if oldest := min(before(frozen), before(s.now-observedWithin)); oldest > l.From {
+		l.trim(oldest)
+	}
+	if l.Late != nil && l.Late.free(frozen-s.holds(c)) {
+		l.Late = nil
+	}
+	if l.Meter != nil {
+		l.Meter.free(dayOf(frozen))
+	}
+}
