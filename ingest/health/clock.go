@@ -14,6 +14,9 @@ type Clock struct {
 	At          int64 // the newest message that came in time was received
 	DoubtAt     int64 // a message was received that is late, or the first of a clock set back; nothing came in time since
 	DoubtOffset int64 // the offset that it would have, in ms
+
+	BeforeOffset int64 // of the clock before this one, by which what is still pending from then is judged
+	BeforeAt     int64
 }
 
 const (
@@ -70,9 +73,25 @@ func (k *Clock) time(received, at int64) timing {
 
 // set takes the clock for another from received on.
 func (k *Clock) set(received, offset int64) {
+	k.BeforeOffset, k.BeforeAt = k.Offset, k.At
 	k.Offset, k.Since, k.At, k.DoubtAt, k.DoubtOffset = offset, received, max(k.At, received), 0, 0
 }
 
 // event is when a message was sent, by the gateway's clock to a minute's rounding of the offset, so
 // that its jitter does not move messages about.
-func (k *Clock) event(at int64) int64 { return at + floorDiv(k.Offset+minuteMS/2, minuteMS)*minuteMS }
+func (k *Clock) event(at int64) int64 { return onOurClock(at, k.Offset) }
+
+func onOurClock(at, offset int64) int64 { return at + floorDiv(offset+minuteMS/2, minuteMS)*minuteMS }
+
+// decide tells whether something has come in time since a suspect word, so that its pile's clock is known; and if
+// it was late by that clock, what it tells.
+func (k *Clock) decide(p Pending) (w Word, late, known bool) {
+	offset := k.Offset
+	switch {
+	case k.BeforeAt >= p.Received:
+		offset = k.BeforeOffset
+	case k.At < p.Received:
+		return 0, false, false
+	}
+	return word(onOurClock(p.At, offset), p.Tail), p.Received-p.At > offset+lateAfter, true
+}

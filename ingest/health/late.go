@@ -73,12 +73,6 @@ func (l *Late) hold(p Pending) {
 	}
 }
 
-// decided tells whether something has come in time since a suspect word, so that its pile's clock is known, and
-// whether it was late by it.
-func (k *Clock) decided(p Pending) (known, late bool) {
-	return k.At >= p.Received, p.Received-p.At > k.Offset+lateAfter
-}
-
 // late takes a suspect status or telemetry. What tells no status tells nothing here.
 func (s *State) late(p *Pile, c *Connector, r *charge.Reading) Taken {
 	at, received := r.At.UnixMilli(), r.Received.UnixMilli()
@@ -110,12 +104,12 @@ func (s *State) resolve(p *Pile, c *Connector) {
 		return
 	}
 	l.Pending = slices.DeleteFunc(l.Pending, func(w Pending) bool {
-		known, late := p.Clock.decided(w)
-		if known && late {
+		told, late, known := p.Clock.decide(w)
+		if late {
 			if len(l.Words) == cap(l.Words) && len(l.Words) >= wordsAhead {
 				s.thin(c)
 			}
-			l.Words = addWord(l.Words, word(p.Clock.event(w.At), w.Tail))
+			l.Words = addWord(l.Words, told)
 		}
 		return known
 	})
@@ -133,8 +127,8 @@ func (s *State) words(p *Pile, c *Connector) []Word {
 	if len(c.Late.Pending) > 0 {
 		words = slices.Clone(words)
 		for _, w := range c.Late.Pending {
-			if known, late := p.Clock.decided(w); known && late {
-				words = addWord(words, word(p.Clock.event(w.At), w.Tail))
+			if told, late, _ := p.Clock.decide(w); late {
+				words = addWord(words, told)
 			}
 		}
 	}

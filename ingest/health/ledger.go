@@ -1,6 +1,8 @@
 package health
 
 import (
+	"time"
+
 	"pilewatch/internal/charge"
 )
 
@@ -165,7 +167,7 @@ func (s *State) holds(c *Connector) int64 {
 func (s *State) observedUntil(from, ms int64) int64 {
 	until := from + ms
 	for _, o := range s.outages {
-		if o.From >= until {
+		if o.From > until {
 			break
 		}
 		if o.Until > from {
@@ -194,11 +196,10 @@ func (s *State) Blocked(c *Connector) bool {
 	return c.BusySince != 0 && s.now > s.observedUntil(c.BusySince, s.policy.BlockedAfter.Milliseconds())
 }
 
-// Free lets go of the days before frozen (00:00 Asia/Shanghai of the first day that is still provisional),
-// after the caller has closed them for good. UsableObserved still sees the 96 hours it needs.
-func (s *State) Free(c *Connector, frozen int64) {
-	l := &c.Ledger
-	s.commit(c, s.now)
+// Free lets go of the days before provisional (00:00 Asia/Shanghai of the first day that is not yet final), after the
+// caller has closed them for good. UsableObserved still sees the 96 hours that it needs.
+func (s *State) Free(c *Connector, provisional time.Time) {
+	l, frozen := &c.Ledger, provisional.UnixMilli()
 	if oldest := min(before(frozen), before(s.now-observedWithin)); oldest > l.From {
 		l.trim(oldest)
 	}
