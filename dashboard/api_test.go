@@ -17,6 +17,7 @@ import (
 
 	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
+	"pilewatch/internal/registry"
 	"pilewatch/internal/series"
 )
 
@@ -26,15 +27,15 @@ func told(t *testing.T, s *site) {
 	key := func(op, pile, connector string) charge.ConnectorKey {
 		return charge.ConnectorKey{Pile: charge.PileID{Operator: charge.OperatorID(op), Equipment: pile}, Connector: charge.ConnectorID(connector)}
 	}
-	err := s.registry.SaveHealth(t.Context(), 0, 1, []charge.TownshipState{
+	err := s.registry.SaveHealth(t.Context(), 0, 1, &registry.Health{Townships: []charge.TownshipState{
 		{Township: "371721101", State: charge.Effective, Since: noon, Reason: "usable", Stations: 1, Connectors: 2, Usable: 2, Online: 2, Charging: 1, PowerKW: 60.4, LastUsable: noon},
 		{Township: "371721102", State: charge.Failing, Since: noon, Reason: "all_fault", Stations: 1, Connectors: 1, Online: 1, Fault: 1},
 		{Township: "371721001", State: charge.Unverified, Since: noon, Reason: "never_connected", Stations: 1, Connectors: 1, NotObserved: true},
-	}, []charge.ConnectorState{
+	}, Connectors: []charge.ConnectorState{
 		{Key: key("MA3CLQP01", "P1", "1"), Told: true, Status: charge.Charging, Since: noon, LastHeard: noon, LastUsable: noon},
 		{Key: key("MA3CLQP01", "P1", "2"), Told: true, Status: charge.Idle, Since: noon, LastHeard: noon, LastUsable: noon, Silent: true},
 		{Key: key("MA3CLQP02", "P1", "1"), Told: true, Status: charge.Faulted, Fault: "insulation", Since: noon, LastHeard: noon},
-	})
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/errgroup"
 
-	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
 	"pilewatch/internal/registry"
 )
@@ -20,7 +19,7 @@ import (
 // healthStore is where judgements are kept for those who ask; *registry.Registry is one.
 type healthStore interface {
 	Partitions(ctx context.Context) ([]registry.Partition, error)
-	SaveHealth(ctx context.Context, partition int, logSeq uint64, townships []charge.TownshipState, connectors []charge.ConnectorState) error
+	SaveHealth(ctx context.Context, partition int, logSeq uint64, h *registry.Health) error
 }
 
 const (
@@ -240,7 +239,7 @@ func (o *owner) publish(ctx context.Context) error {
 	begun := time.Now()
 	if len(s.townships)+len(s.connectors) > 0 {
 		if err := o.insist(ctx, func() error {
-			return o.store.SaveHealth(ctx, o.judge.partition, s.seq, s.townships, s.connectors)
+			return o.store.SaveHealth(ctx, o.judge.partition, s.seq, &registry.Health{Townships: s.townships, Connectors: s.connectors})
 		}); err != nil || ctx.Err() != nil {
 			return err
 		}

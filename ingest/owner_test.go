@@ -288,12 +288,12 @@ type weakStore struct {
 	refused atomic.Int64
 }
 
-func (s *weakStore) SaveHealth(ctx context.Context, partition int, seq uint64, towns []charge.TownshipState, guns []charge.ConnectorState) error {
+func (s *weakStore) SaveHealth(ctx context.Context, partition int, seq uint64, h *registry.Health) error {
 	if s.failing.Load() {
 		s.refused.Add(1)
 		return errors.New("database is locked")
 	}
-	return s.healthStore.SaveHealth(ctx, partition, seq, towns, guns)
+	return s.healthStore.SaveHealth(ctx, partition, seq, h)
 }
 
 // lines is a log that tests read.

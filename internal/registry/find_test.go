@@ -82,7 +82,7 @@ func smallProvince(t *testing.T) (*Registry, []foundPile) {
 	take(t, r, Operators, "operator,name\nOP0,a\nOP1,b\nOP2,c\n")
 	take(t, r, Stations, stations.String())
 	take(t, r, Piles, piles.String())
-	if err := r.SaveHealth(t.Context(), 0, 1, nil, saved); err != nil {
+	if err := r.SaveHealth(t.Context(), 0, 1, &Health{Connectors: saved}); err != nil {
 		t.Fatal(err)
 	}
 	slices.SortFunc(all, func(a, b foundPile) int {

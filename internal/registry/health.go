@@ -48,16 +48,42 @@ func ShownAs(c *charge.ConnectorState) string {
 	}
 }
 
-// SaveHealth writes what one step of a partition's owner has changed, in one transaction. The rows
-// are absolute; one that is older by its log sequence than what is stored is left out, so that a
-// repeated or late step is harmless. States of connectors that are not registered are left out.
-func (r *Registry) SaveHealth(ctx context.Context, partition int, logSeq uint64, townships []charge.TownshipState, connectors []charge.ConnectorState) error {
+// Health is what one step of a partition's owner has changed.
+type Health struct {
+	Townships     []charge.TownshipState
+	Connectors    []charge.ConnectorState
+	ConnectorDays []ConnectorDay
+	PileDays      []PileDay
+	Sums          []DaySum // all of a partition and day at once
+	TownshipDays  []TownshipDay
+	Events        []charge.Event // those of coverage are kept
+}
+
+// SaveHealth writes a step in one transaction. The rows are absolute; one that is older by its log
+// sequence than what is stored is left out, so that a repeated or late step is harmless. States of
+// connectors that are not registered are left out, and a frozen day is never changed.
+func (r *Registry) SaveHealth(ctx context.Context, partition int, logSeq uint64, h *Health) error {
 	seq := int64(logSeq) //nolint:gosec // JetStream's sequences stay far below 2^63
 	err := r.inWrite(ctx, func(tx *sql.Tx) error {
-		if err := saveTownships(ctx, tx, seq, townships); err != nil {
+		if err := saveTownships(ctx, tx, seq, h.Townships); err != nil {
 			return err
 		}
-		if err := saveConnectors(ctx, tx, seq, connectors); err != nil {
+		if err := saveConnectors(ctx, tx, seq, h.Connectors); err != nil {
+			return err
+		}
+		if err := saveConnectorDays(ctx, tx, seq, h.ConnectorDays); err != nil {
+			return err
+		}
+		if err := savePileDays(ctx, tx, seq, h.PileDays); err != nil {
+			return err
+		}
+		if err := saveSums(ctx, tx, seq, h.Sums); err != nil {
+			return err
+		}
+		if err := saveTownshipDays(ctx, tx, seq, h.TownshipDays); err != nil {
+			return err
+		}
+		if err := saveEvents(ctx, tx, h.Events); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO health_partition (number, log_seq) VALUES (?, ?)
@@ -65,7 +91,7 @@ func (r *Registry) SaveHealth(ctx context.Context, partition int, logSeq uint64,
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("save health of partition %d, %d townships, %d connectors: %w", partition, len(townships), len(connectors), err)
+		return fmt.Errorf("save health of partition %d, %d townships, %d connectors: %w", partition, len(h.Townships), len(h.Connectors), err)
 	}
 	return nil
 }

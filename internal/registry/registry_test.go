@@ -570,7 +570,7 @@ func TestLookUpsGoOnDuringImports(t *testing.T) {
 	}
 	for _, power := range []string{"60", "90", "120", "150", "180", "240", "300", "350", "400", "480"} {
 		take(t, r, Piles, strings.ReplaceAll(somePiles, "1,4,120", "1,4,"+power))
-		if err := r.SaveHealth(t.Context(), 0, 1, nil, []charge.ConnectorState{{Key: charge.ConnectorKey{Pile: pileID("MA3CLQP01:P1"), Connector: "1"}}}); err != nil {
+		if err := r.SaveHealth(t.Context(), 0, 1, &Health{Connectors: []charge.ConnectorState{{Key: charge.ConnectorKey{Pile: pileID("MA3CLQP01:P1"), Connector: "1"}}}}); err != nil {
 			t.Error(err)
 		}
 		refresh(t, d)
@@ -691,7 +691,7 @@ func TestOlderHealthIsLeftOut(t *testing.T) {
 		t.Helper()
 		unknown := connector
 		unknown.Key.Connector = "99"
-		if err := r.SaveHealth(ctx, 2, seq, []charge.TownshipState{township}, []charge.ConnectorState{connector, unknown}); err != nil {
+		if err := r.SaveHealth(ctx, 2, seq, &Health{Townships: []charge.TownshipState{township}, Connectors: []charge.ConnectorState{connector, unknown}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -781,7 +781,7 @@ func TestTargetsSayWhatIsNotKnown(t *testing.T) {
 		t.Errorf("actuals (-want +got):\n%s", diff)
 	}
 	states := []charge.TownshipState{{Township: "371721101", State: charge.Effective}, {Township: "371721001", State: charge.Effective}, {Township: "371721102", State: charge.None}}
-	if err := r.SaveHealth(t.Context(), 0, 1, states, nil); err != nil {
+	if err := r.SaveHealth(t.Context(), 0, 1, &Health{Townships: states}); err != nil {
 		t.Fatal(err)
 	}
 	take(t, r, Piles, strings.Replace(somePiles, ",2,,7,,2022-01-01,2030-01-01", ",3,,7,,2022-01-01,2025-06-02", 1)+

@@ -122,7 +122,9 @@ func BenchmarkProvince(b *testing.B) {
 		}
 		var first, again time.Duration
 		for i := 0; i < len(states); i += 5000 {
-			save := func() error { return r.SaveHealth(ctx, 0, uint64(i+1), nil, states[i:min(i+5000, len(states))]) }
+			save := func() error {
+				return r.SaveHealth(ctx, 0, uint64(i+1), &Health{Connectors: states[i:min(i+5000, len(states))]})
+			}
 			first = max(first, timed(save))
 			if i%100_000 == 0 {
 				again = max(again, timed(save))
@@ -213,7 +215,7 @@ func BenchmarkSaveHealth(b *testing.B) {
 		for i := range states {
 			states[i].Status = charge.Status(seq % 5)
 		}
-		if err := r.SaveHealth(b.Context(), 0, seq, nil, states); err != nil {
+		if err := r.SaveHealth(b.Context(), 0, seq, &Health{Connectors: states}); err != nil {
 			b.Fatal(err)
 		}
 	}
