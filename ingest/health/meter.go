@@ -43,6 +43,8 @@ const (
 	sessionWh = 1000
 	// mostPowerW bounds what a meter may have run on by: design, "South".
 	mostPowerW = 1_000_000
+	mostOrders = 1000 // held of a connector, so that a sender cannot fill our memory
+	mostDays   = 16
 )
 
 // dayOf gives the day of an instant, Unix ms, in Asia/Shanghai.
@@ -59,6 +61,9 @@ func (m *Meter) day(day int32) *DayMeter {
 	i, found := slices.BinarySearchFunc(m.Days, day, func(d DayMeter, day int32) int { return cmp.Compare(d.Day, day) })
 	if !found {
 		m.Days = slices.Insert(m.Days, i, DayMeter{Day: day})
+		if len(m.Days) > mostDays && i > 0 { // nobody frees them
+			m.Days, i = slices.Delete(m.Days, 0, 1), i-1
+		}
 	}
 	return &m.Days[i]
 }
@@ -141,6 +146,9 @@ func (s *State) Order(p *Pile, c *Connector, r *charge.Reading) Taken {
 	i, _ := slices.BinarySearchFunc(m.Orders, key, OrderKey.compare)
 	if slices.ContainsFunc(m.Orders, func(o OrderKey) bool { return o.Number == key.Number }) {
 		return Old
+	}
+	if len(m.Orders) >= mostOrders {
+		return TooMany
 	}
 	m.Orders = slices.Insert(m.Orders, i, key)
 	if wh := wattHours(r.EnergyKWh); r.Tells(charge.HasEnergy) && wh > 0 {

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -107,4 +108,18 @@ func TestTheDaysEnergyIsWhatTheMeterRanOnBy(t *testing.T) {
 			t.Fatalf("got %d Wh, want %d", sum, want)
 		}
 	})
+}
+
+func TestASenderOfEndlessOrdersFillsNoMemory(t *testing.T) {
+	p := newReplay(DefaultPolicy())
+	var refused int
+	for i := range mostOrders + 100 {
+		r := ordered(at(1), fmt.Sprint("order ", i), at(1), 2)
+		if p.state.Order(&p.pile, &p.connectors[0], &r.Reading) == TooMany {
+			refused++
+		}
+	}
+	if got := len(p.connectors[0].Meter.Orders); got != mostOrders || refused != 100 {
+		t.Errorf("got %d orders held and %d refused, want %d and 100", got, refused, mostOrders)
+	}
 }
