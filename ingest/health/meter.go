@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math"
 	"slices"
+	"time"
 
 	"pilewatch/internal/charge"
 )
@@ -172,9 +173,9 @@ func (k OrderKey) compare(o OrderKey) int {
 func orderNumber(r *charge.Reading) uint32 {
 	h := fnv.New32a()
 	if r.Order != "" {
-		h.Write([]byte(r.Order)) //nolint:errcheck // a hash's Write returns none
+		_, _ = h.Write([]byte(r.Order)) // a hash's Write returns no error
 	} else {
-		h.Write(r.At.AppendFormat(nil, "20060102150405.000")) //nolint:errcheck // as above
+		_, _ = h.Write(r.At.AppendFormat(nil, time.RFC3339Nano))
 	}
 	return h.Sum32()
 }

@@ -46,7 +46,6 @@ type author struct {
 	seq     [2]uint64
 	status  [2]charge.Status
 	session int64
-	on      bool // connected
 	stored  []record
 }
 

@@ -109,8 +109,9 @@ func TestAsAnOfficerWouldTellIt(t *testing.T) {
 			d.repeat(charge.Offline, at(18))
 			d.repeat(charge.Idle, at(24))
 		}, 0, []charge.Span{{From: at(-6), Until: at(8)}, {From: at(18), Until: at(32)}}, nil, "usable 480, not_in_service 600, usable 360"},
-		{"a beach station closed in winter", func(d *diary) { d.until(at(24), false) }, 0,
-			[]charge.Span{{From: startDay.AddDate(0, -2, 0), Until: startDay.AddDate(0, -1, 0)}}, nil, "not_in_service 1440"},
+		{"a beach station closed in winter", func(d *diary) {
+			d.until(at(24), false)
+		}, 0, []charge.Span{{From: startDay.AddDate(0, -2, 0), Until: startDay.AddDate(0, -1, 0)}}, nil, "not_in_service 1440"},
 		{"our own uplink fails for 25 hours: excused, and silence starts anew", func(d *diary) {
 			d.say(charge.Idle)
 			d.until(at(6), true)
