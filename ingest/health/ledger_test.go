@@ -38,6 +38,7 @@ func sameDays(t *rapid.T, what string, want, got [][3]Day) {
 }
 
 func TestDaysAreTheSameWhateverIsRepeatedAskedOrRestarted(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawStory(t, 8)
 		want := play(testPolicy(), s.log).days(&s)
@@ -70,6 +71,7 @@ func TestDaysAreTheSameWhateverIsRepeatedAskedOrRestarted(t *testing.T) {
 }
 
 func TestDaysAreTheSameInWhateverOrderLateMessagesCome(t *testing.T) {
+	t.Parallel()
 	moved := 0
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawStory(t, 8)
@@ -107,6 +109,7 @@ func TestDaysAreTheSameInWhateverOrderLateMessagesCome(t *testing.T) {
 }
 
 func TestDaysAreTheSameHoweverPilesAreInterleavedBetweenTicks(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		policy := testPolicy()
 		one, other := drawStory(t, 5), drawStory(t, 5)
@@ -162,6 +165,7 @@ func TestDaysAreTheSameHoweverPilesAreInterleavedBetweenTicks(t *testing.T) {
 }
 
 func TestADaysFiguresAgree(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawStory(t, 8)
 		p := play(testPolicy(), s.log)
@@ -202,6 +206,7 @@ func TestADaysFiguresAgree(t *testing.T) {
 }
 
 func TestWhatIsFreedIsNoLongerHeldAndTheRestStays(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawStory(t, 10)
 		want := play(testPolicy(), s.log)

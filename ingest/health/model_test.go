@@ -627,7 +627,7 @@ func TestTheMinutesAreThoseOfASlowAndObviousCount(t *testing.T) {
 }
 
 func compareWithModel(t *rapid.T, seen map[Minute]int) {
-	s := drawStory(t, 8)
+	s := drawStory(t, 5)
 	p := play(testPolicy(), s.log)
 	got := p.days(&s)
 	for i := range p.connectors {

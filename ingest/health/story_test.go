@@ -212,6 +212,19 @@ func TestAsAnOfficerWouldTellIt(t *testing.T) {
 			d.say(charge.Idle)
 			d.until(at(3.1), true)
 		}, 0, nil, nil, "usable 187, not_in_service 1253"},
+		{"of two late words of one minute the later by its own time counts, whichever comes first", func(d *diary) {
+			d.say(charge.Idle)
+			d.until(at(10), false)
+			for _, sent := range []time.Duration{40 * time.Second, 10 * time.Second} {
+				status := charge.Faulted
+				if sent == 10*time.Second {
+					status = charge.Offline
+				}
+				d.tell(status, at(2).Add(sent))
+				d.say(charge.Idle)
+				d.until(d.state.Now().Add(10*time.Second), false)
+			}
+		}, 0, nil, nil, "usable 16, silent 105, fault 15, silent 464, usable 1, not_in_service 839"},
 		{"a power cut excuses what is not usable", func(d *diary) {
 			d.repeat(charge.Idle, at(10))
 			d.until(at(24), false)
