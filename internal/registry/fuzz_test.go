@@ -72,3 +72,9 @@ func FuzzImportStations(f *testing.F) {
 func FuzzImportPiles(f *testing.F) { fuzzImport(f, Piles, somePiles) }
 
 func FuzzImportExcuses(f *testing.F) { fuzzImport(f, Excuses, someExcuses) }
+
+func FuzzImportTownships(f *testing.F) { fuzzImport(f, Townships, someTownships) }
+
+func FuzzImportStatistics(f *testing.F) { fuzzImport(f, Statistics, someStatistics) }
+
+func FuzzImportTargets(f *testing.F) { fuzzImport(f, TargetFile, someTargets) }

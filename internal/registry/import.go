@@ -20,6 +20,10 @@ const (
 	Stations  Table = "stations"
 	Piles     Table = "piles"
 	Excuses   Table = "excuses"
+
+	Townships  Table = "townships"
+	Statistics Table = "statistics"
+	TargetFile Table = "targets"
 )
 
 // Imported counts a file's rows by what became of them.
@@ -64,6 +68,9 @@ func parse(t Table, src io.Reader, bad *ImportError) (stage, error) {
 		return parsePiles(src, bad)
 	case Excuses:
 		return parseExcuses(src, bad)
+	}
+	if plain, ok := plainTableOf(t); ok {
+		return plain.parse(src, bad)
 	}
 	return nil, fmt.Errorf("import %q: %w", t, ErrUnknownTable)
 }
@@ -131,7 +138,8 @@ func columnsOfTable(t Table) []column {
 	case Excuses:
 		return excuseColumns
 	}
-	return nil
+	plain, _ := plainTableOf(t)
+	return plain.columns
 }
 
 // Export writes a table as the CSV that Import reads, sorted by its key. Points are WGS84.
@@ -149,7 +157,11 @@ func (r *Registry) Export(ctx context.Context, t Table, dst io.Writer) error {
 	case Excuses:
 		rows = exportExcuses
 	default:
-		return fmt.Errorf("export %q: %w", t, ErrUnknownTable)
+		plain, ok := plainTableOf(t)
+		if !ok {
+			return fmt.Errorf("export %q: %w", t, ErrUnknownTable)
+		}
+		rows = plain.each
 	}
 	out := csv.NewWriter(dst)
 	var header []string

@@ -7,6 +7,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,9 +41,17 @@ type Target struct {
 // Targets gives all targets of the plan with their actuals. Connected counts what is in service
 // today by the registry's dates, whatever the target's year; the coverage is health's.
 func (r *Registry) Targets(ctx context.Context) ([]Target, error) {
-	targets, err := readTargets()
+	imported, err := r.importedTargets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := readTargets(imported)
 	if err != nil {
 		return nil, fmt.Errorf("read targets: %w", err)
+	}
+	reported, err := r.reported(ctx)
+	if err != nil {
+		return nil, err
 	}
 	actual, err := r.actuals(ctx)
 	if err != nil {
@@ -52,11 +61,38 @@ func (r *Registry) Targets(ctx context.Context) ([]Target, error) {
 		if v, ok := actual[targets[i].Indicator]; ok && targets[i].Division.Level() == charge.Province {
 			targets[i].Connected = &v
 		}
+		if v, ok := reported[statKey{string(targets[i].Division), targets[i].Indicator}]; ok {
+			targets[i].Reported = &v
+		}
 	}
 	return targets, nil
 }
 
-func readTargets() ([]Target, error) {
+type statKey struct{ division, indicator string }
+
+// reported is the newest of each statistic.
+func (r *Registry) reported(ctx context.Context) (map[statKey]float64, error) {
+	newest := make(map[statKey]float64)
+	err := statTable.each(ctx, r.read, func(fields ...string) error { // by date
+		v, err := strconv.ParseFloat(fields[3], 64)
+		newest[statKey{fields[0], fields[1]}] = v
+		return err
+	})
+	return newest, err
+}
+
+func (r *Registry) importedTargets(ctx context.Context) ([][]string, error) {
+	var all [][]string
+	err := targetTable.each(ctx, r.read, func(fields ...string) error {
+		all = append(all, fields)
+		return nil
+	})
+	return all, err
+}
+
+// readTargets gives the targets that the program carries, those that were imported in their place,
+// and the other imported ones.
+func readTargets(imported [][]string) ([]Target, error) {
 	indicators, err := csv.NewReader(strings.NewReader(indicatorFile)).ReadAll()
 	if err != nil {
 		return nil, err
@@ -69,8 +105,17 @@ func readTargets() ([]Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	targets := make([]Target, 0, len(rows)-1)
-	for _, row := range rows[1:] {
+	rows = rows[1:]
+	for _, row := range imported {
+		at := slices.IndexFunc(rows, func(r []string) bool { return slices.Equal(r[:3], row[:3]) })
+		if at >= 0 {
+			rows[at] = row
+		} else {
+			rows = append(rows, row)
+		}
+	}
+	targets := make([]Target, 0, len(rows))
+	for _, row := range rows {
 		word, ok := words[row[1]]
 		if !ok {
 			return nil, fmt.Errorf("indicator %q has no name", row[1])
