@@ -31,11 +31,14 @@ func TestMaintenanceOverItsYearlyLimit(t *testing.T) {
 			[]Span{{at("2026-06-02 00"), at("2026-06-03 00")}},
 		},
 		{
-			"the same days twice are used once", []Excuse{of("2026-03-01 00", "2026-03-03 00"), of("2026-03-02 00", "2026-03-04 00")},
-			[]Span{{at("2026-03-01 00"), at("2026-03-04 00")}}, nil,
+			"the same days twice are used once",
+			[]Excuse{of("2026-03-01 00", "2026-03-03 00"), of("2026-03-02 00", "2026-03-04 00")},
+			[]Span{{at("2026-03-01 00"), at("2026-03-04 00")}},
+			nil,
 		},
 		{
-			"the year's end gives a new limit", []Excuse{of("2025-12-28 00", "2026-01-05 00")},
+			"the year's end gives a new limit",
+			[]Excuse{of("2025-12-28 00", "2026-01-05 00")},
 			[]Span{{at("2025-12-28 00"), at("2025-12-31 00")}, {at("2026-01-01 00"), at("2026-01-04 00")}},
 			[]Span{{at("2025-12-31 00"), at("2026-01-01 00")}, {at("2026-01-04 00"), at("2026-01-05 00")}},
 		},

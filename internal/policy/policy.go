@@ -126,32 +126,32 @@ type LongFailed struct {
 	Service    bool // residential piles run as a service; a household's own never
 }
 
-// SilentRule: no connector was usable, and it was heard for under a share.
+// SilentRule is the rule by which no connector was usable, and it was heard for under a share.
 type SilentRule struct {
 	Window     time.Duration
 	HeardUnder float64
 }
 
-// FaultedRule: every connector was told a fault for at least a share.
+// FaultedRule is the rule by which every connector was told a fault for at least a share.
 type FaultedRule struct {
 	Window  time.Duration
 	AtLeast float64
 }
 
-// NotUsableRule: no connector was usable for more than a share.
+// NotUsableRule is the rule by which no connector was usable for more than a share.
 type NotUsableRule struct {
 	Window time.Duration
 	AtMost float64
 }
 
-// UnreliableRule: availability under a share, with known time at least a share.
+// UnreliableRule is the rule by which availability under a share, with known time at least a share.
 type UnreliableRule struct {
 	Window     time.Duration
 	Under      float64
 	KnownShare float64
 }
 
-// NoEnergyRule: usable, and hardly a kilowatt-hour, where the neighbours deliver.
+// NoEnergyRule is the rule by which usable, and hardly a kilowatt-hour, where the neighbours deliver.
 type NoEnergyRule struct {
 	Window       time.Duration
 	UnderWh      float64

@@ -68,7 +68,7 @@ func dayOfColumns(c [12]int64) (d charge.DayMinutes, err error) {
 	if c[0] < 0 || c[1] < 0 || c[1] > math.MaxUint8 {
 		return d, errDays
 	}
-	d.EnergyWh, d.Sessions = uint32(c[0]), uint8(c[1])
+	d.EnergyWh, d.Sessions = uint32(c[0]), uint8(c[1]) //nolint:gosec // checked above
 	d.Out, d.Unknown, d.Excused = u16(c[3]), u16(c[4]), u16(c[5])
 	lost := c[3] + c[4]
 	d.Usable = u16(minutesADay - c[2] - lost - c[5])

@@ -83,8 +83,11 @@ func TestExcusesOfAFile(t *testing.T) {
 		t.Fatalf("Import: got %v", err)
 	}
 	if diff := cmp.Diff([]RowError{
-		{2, "kind", `"platform_outage" is none of maintenance, power_cut, site`}, {3, "", "one of a site has a document"},
-		{4, "", "a power cut has a cause"}, {5, "", "it is of an operator, of one of its piles, or of a division"}, {6, "", "it ends before it begins"},
+		{2, "kind", `"platform_outage" is none of maintenance, power_cut, site`},
+		{3, "", "one of a site has a document"},
+		{4, "", "a power cut has a cause"},
+		{5, "", "it is of an operator, of one of its piles, or of a division"},
+		{6, "", "it ends before it begins"},
 	}, bad.Rows); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
