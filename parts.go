@@ -142,7 +142,7 @@ func (p *parts) openHistory(ctx context.Context, cfg *HistoryConfig) error {
 
 // gateway adds the door.
 func (p *parts) gateway(cfg *gateway.Config) (*gateway.Gateway, error) {
-	g, err := gateway.New(cfg, p.journal, p.directory, p.log, p.metrics)
+	g, err := gateway.New(cfg, p.data, p.journal, p.directory, p.log, p.metrics)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"pilewatch/dashboard"
 	"pilewatch/gateway"
@@ -348,8 +349,37 @@ func (c *CheckCmd) Run(ctx context.Context, out io.Writer) error {
 		first, last, bytes, err := l.Span(ctx)
 		return fmt.Sprintf("%s: %d batches, %d MiB", where, max(last+1, first)-first, bytes>>20), errors.Join(err, l.Close())
 	})
+	try("bridges", func() (string, error) { return checkBridges(c.Data) })
 	if failed > 0 {
-		return fmt.Errorf("%d of 3 checks failed", failed)
+		return fmt.Errorf("%d of 4 checks failed", failed)
 	}
 	return nil
+}
+
+// checkBridges tells which sessions the gateways of the data directory have at operators' brokers,
+// and which of them no setting names any more.
+func checkBridges(data string) (string, error) {
+	keepers, err := gateway.Sessions(data)
+	if err != nil {
+		return "", err
+	}
+	if len(keepers) == 0 {
+		return "no sessions at operators' brokers", nil
+	}
+	var said []string
+	var wrong []error
+	for _, k := range keepers {
+		runs := "runs"
+		if !k.Running {
+			runs = "does not run, and its brokers keep messages for it"
+		}
+		said = append(said, fmt.Sprintf("%s %s: sessions: %d", k.Name, runs, len(k.Sessions)))
+		for _, s := range k.Sessions {
+			if s.Orphan {
+				wrong = append(wrong, fmt.Errorf("session %s at %s is left over from other settings and may go on getting its share; "+
+					"it is ended when gateway %s reaches that broker (--bridge was %s)", s.Client, s.Broker, k.Name, s.Setting))
+			}
+		}
+	}
+	return strings.Join(said, "; "), errors.Join(wrong...)
 }

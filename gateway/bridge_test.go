@@ -29,12 +29,17 @@ type lane struct {
 	stop func()
 }
 
+// noBook remembers nothing.
+type noBook struct{}
+
+func (noBook) subscribed(string, string, []string) error { return nil }
+func (noBook) ended(string, string) error                { return nil }
+
 func openLane(t testing.TB, broker string, log *heldLog) *lane {
 	t.Helper()
 	l := &lane{log: log, book: &rejectBook{}}
-	up := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "up"}, []string{"bridge", "operator"})
 	l.bridge = newBridge(bridgeConfig{operator: "OP", broker: "tcp://" + broker, connections: 1}, "pilewatch-test-OP-1",
-		testAcceptor(somePiles(), log, l.book), limits{}, slog.New(slog.DiscardHandler), up)
+		testAcceptor(somePiles(), log, l.book), limits{}, noBook{}, slog.New(slog.DiscardHandler), newBridgeMetrics(prometheus.NewRegistry()))
 	l.stop = start(t, l.run)
 	return l
 }
@@ -238,9 +243,8 @@ func TestBridgeThatMayNotSubscribeIsNotUp(t *testing.T) {
 	d := openDoor(t, newHeldLog(false), nil) // our own door lets nobody subscribe to readings
 	log := &lines{}
 	l := &lane{log: newHeldLog(false), book: &rejectBook{}}
-	up := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "up"}, []string{"bridge", "operator"})
 	l.bridge = newBridge(bridgeConfig{operator: "OP", broker: "tcp://" + d.socket.Addr().String(), user: "OP", password: "secret", connections: 1},
-		"pilewatch-test-OP-1", testAcceptor(somePiles(), l.log, l.book), limits{}, slog.New(slog.NewTextHandler(log, nil)), up)
+		"pilewatch-test-OP-1", testAcceptor(somePiles(), l.log, l.book), limits{}, noBook{}, slog.New(slog.NewTextHandler(log, nil)), newBridgeMetrics(prometheus.NewRegistry()))
 	start(t, l.run)
 	eventually(t, "it says that it may not", func() bool { return strings.Contains(log.String(), "is the account allowed to?") })
 	if got := testutil.ToFloat64(l.up); got != 0 {
@@ -341,7 +345,7 @@ func TestAcknowledge(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			begun := time.Now()
-			acknowledge(ctx, order)
+			(&bridge{waiting: prometheus.NewGauge(prometheus.GaugeOpts{})}).acknowledge(ctx, order)
 			if diff := cmp.Diff(tt.want, acked.ids); diff != "" {
 				t.Errorf("acknowledged (-want +got):\n%s", diff)
 			}

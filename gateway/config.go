@@ -27,7 +27,7 @@ type Config struct {
 	TLSClientCA          string        `name:"tls-client-ca" help:"Authorities of clients' certificates (PEM). A certificate for {operator} or {operator}:{pile} then takes the place of name and password." env:"TLS_CLIENT_CA" placeholder:"FILE" type:"path"`
 	TLSCRL               string        `name:"tls-crl" help:"Lists of their revoked certificates (PEM or DER)." env:"TLS_CRL" placeholder:"FILE" type:"path"`
 	TLSClientCert        string        `name:"tls-client-cert" help:"With --tls-client-ca, whether a client must show a certificate or may sign in with name and password instead: ${enum}." enum:"required,optional" default:"required" env:"TLS_CLIENT_CERT"`
-	Bridge               []string      `help:"An operator's broker to subscribe to: mqtt://USER@HOST:PORT/OPERATOR?password-file=FILE&connections=N, or mqtts:// with TLS (&ca-file=FILE&cert-file=FILE&key-file=FILE). May be given several times. More than one connection share the load, with those of other gateways." env:"BRIDGE" sep:"none" placeholder:"URL"`
+	Bridge               []string      `help:"An operator's broker to subscribe to: mqtt://USER@HOST:PORT/OPERATOR?password-file=FILE&connections=N, or mqtts:// with TLS (&ca-file=FILE&cert-file=FILE&key-file=FILE). Its own topics, where they are not ours: &topic=charging/{pile}/{kind}, &topic=charging/{pile}/rt=telemetry. May be given several times. More than one connection share the load, with those of other gateways." env:"BRIDGE" sep:"none" placeholder:"URL"`
 	MaxInFlight          int           `help:"Messages of one connection accepted and not yet acknowledged; beyond it the gateway stops reading from that connection." default:"256" env:"MAX_IN_FLIGHT"`
 	MaxWaitingBytes      int64         `help:"Bytes of all readings accepted and not yet stored; beyond it the gateway stops reading." default:"67108864" env:"MAX_WAITING_BYTES"`
 	LogMinFree           uint64        `help:"Bytes that stay free on the embedded log's disk: below this, and below 5 % of it, nothing is acknowledged until there is room again." default:"2147483648" env:"LOG_MIN_FREE"`
@@ -57,6 +57,9 @@ const mostInFlight = 65535
 func (c *Config) check() error {
 	if c.MaxInFlight < 1 || c.MaxInFlight > mostInFlight {
 		return fmt.Errorf("--max-in-flight %d: want 1 to %d", c.MaxInFlight, mostInFlight)
+	}
+	if !charge.ValidID(c.Name) {
+		return fmt.Errorf("--name %q: want letters, digits, '.', '_' and '-'", c.Name)
 	}
 	if c.MaxClients < 1 {
 		return fmt.Errorf("--max-clients %d: want 1 or more", c.MaxClients)
@@ -137,6 +140,8 @@ type bridgeConfig struct {
 	user        string
 	password    string
 	connections int
+	topics      templates // none: our own
+	setting     string    // what it was read from; it holds no secret
 }
 
 // parseBridge reads one value of --bridge.
@@ -158,7 +163,7 @@ func parseBridge(s string) (bridgeConfig, error) {
 	if !charge.ValidID(operator) {
 		return bridgeConfig{}, fmt.Errorf("--bridge %q: the path must name the operator whose piles the broker speaks for", s)
 	}
-	b := bridgeConfig{operator: charge.OperatorID(operator), user: u.User.Username(), connections: 1}
+	b := bridgeConfig{operator: charge.OperatorID(operator), user: u.User.Username(), connections: 1, setting: s}
 	scheme, port := "tcp://", "1883"
 	if u.Scheme == "mqtts" {
 		scheme, port = "ssl://", "8883"
@@ -189,12 +194,39 @@ func parseBridge(s string) (bridgeConfig, error) {
 			if err != nil || b.connections < 1 || b.connections > 64 {
 				return bridgeConfig{}, fmt.Errorf("--bridge %q: connections: want 1 to 64", s)
 			}
+		case "topic":
+			if err := b.readTopics(values); err != nil {
+				return bridgeConfig{}, fmt.Errorf("--bridge %q: topic: %w", s, err)
+			}
 		case "ca-file", "cert-file", "key-file": // readKeys has read them
 		default:
-			return bridgeConfig{}, fmt.Errorf("--bridge %q: unknown setting %q; known: password-file, connections, ca-file, cert-file, key-file", s, key)
+			return bridgeConfig{}, fmt.Errorf("--bridge %q: unknown setting %q; known: password-file, connections, topic, ca-file, cert-file, key-file", s, key)
 		}
 	}
 	return b, nil
+}
+
+// readTopics reads how the operator's own topics look.
+func (b *bridgeConfig) readTopics(texts []string) error {
+	for _, text := range texts {
+		t, err := parseTemplate(text)
+		if err != nil {
+			return err
+		}
+		b.topics = append(b.topics, t)
+	}
+	return b.topics.check(b.operator)
+}
+
+// filters are what each of the bridge's connections subscribes to: by itself, or as one of a share.
+func (b *bridgeConfig) filters() []string {
+	all := b.topics.filters(b.operator)
+	if b.connections > 1 {
+		for i := range all {
+			all[i] = share + all[i]
+		}
+	}
+	return all
 }
 
 // readKeys reads whom to trust, and what to show, where the broker speaks TLS.

@@ -363,7 +363,7 @@ func newStationWith(t testing.TB, set func(*Config), change func(*Gateway)) *sta
 	if set != nil {
 		set(cfg)
 	}
-	if s.gateway, err = New(cfg, s.log, s.dir, discard, prometheus.NewRegistry()); err != nil {
+	if s.gateway, err = New(cfg, t.TempDir(), s.log, s.dir, discard, prometheus.NewRegistry()); err != nil {
 		t.Fatal(err)
 	}
 	change(s.gateway)

@@ -411,12 +411,12 @@ func TestSecondGatewayOnOnePortIsToldWhy(t *testing.T) {
 	s := newStation(t, nil)
 	cfg := Defaults()
 	cfg.MQTT = s.gateway.Addr()
-	_, err := New(cfg, s.log, s.dir, s.gateway.listener.log, prometheus.NewRegistry())
+	_, err := New(cfg, t.TempDir(), s.log, s.dir, s.gateway.listener.log, prometheus.NewRegistry())
 	if err == nil || !strings.Contains(err.Error(), "--mqtt") || !strings.Contains(err.Error(), cfg.MQTT) {
 		t.Errorf("got %v, want an error that names --mqtt and the address", err)
 	}
 	cfg.MQTT, cfg.Bridge = "", []string{"mqtt://127.0.0.1/NOBODY"}
-	if _, err := New(cfg, s.log, s.dir, s.gateway.listener.log, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "NOBODY is not registered") {
+	if _, err := New(cfg, t.TempDir(), s.log, s.dir, s.gateway.listener.log, prometheus.NewRegistry()); err == nil || !strings.Contains(err.Error(), "NOBODY is not registered") {
 		t.Errorf("got %v, want that the operator is not registered", err)
 	}
 	if err := s.gateway.Ready(t.Context()); err != nil {

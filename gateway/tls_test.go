@@ -536,9 +536,8 @@ func TestABridgeOverTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		up := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "up"}, []string{"bridge", "operator"})
 		log := newHeldLog(false)
-		b := newBridge(cfg, "pilewatch-test-OP-1", testAcceptor(somePiles(), log, &rejectBook{}), limits{}, slog.New(slog.DiscardHandler), up)
+		b := newBridge(cfg, "pilewatch-test-OP-1", testAcceptor(somePiles(), log, &rejectBook{}), limits{}, noBook{}, slog.New(slog.DiscardHandler), newBridgeMetrics(prometheus.NewRegistry()))
 		stop := start(t, b.run)
 		if tt.want {
 			eventually(t, tt.name+": the bridge is up", func() bool { return testutil.ToFloat64(b.up) == 1 })
