@@ -56,6 +56,7 @@ func (d *Dashboard) endpoints() map[string]endpoint {
 		"/api/v1/targets":             {http.MethodGet: d.getTargets},
 		"/api/v1/rejects":             {http.MethodGet: d.getRejects},
 		"/api/v1/unknown":             {http.MethodGet: d.getUnknown},
+		"/api/v1/bridges":             {http.MethodGet: d.getBridges},
 		"/api/v1/events":              {http.MethodGet: d.getEvents},
 		"/api/v1/me":                  {http.MethodGet: d.getMe},
 		"/api/v1/session":             {http.MethodPost: d.postSession, http.MethodDelete: d.deleteSession},
@@ -67,8 +68,9 @@ func (d *Dashboard) endpoints() map[string]endpoint {
 var open = map[string]bool{"/api/v1/session": true}
 
 // signedInOnly are the paths that need a sign-in even where the rest does not: what a message held
-// that could not be used is for those who work with it (design: "Dashboard", roles).
-var signedInOnly = map[string]bool{"/api/v1/unknown": true, "/api/v1/rejects": true}
+// that could not be used, and where operators' brokers are, is for those who work with it (design:
+// "Dashboard", roles).
+var signedInOnly = map[string]bool{"/api/v1/unknown": true, "/api/v1/rejects": true, "/api/v1/bridges": true}
 
 func newRequestMetrics(reg prometheus.Registerer) *prometheus.HistogramVec {
 	return promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{

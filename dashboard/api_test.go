@@ -77,6 +77,10 @@ func told(t *testing.T, s *site) {
 			At: noon.Add(time.Duration(i) * time.Second), Operator: "MA3CLQP01", Pile: "P1", Topic: "evcs/v1/" + evil, Reason: reason, Sample: evil, Count: 1 + i,
 		})
 	}
+	s.feed.bridges = []journal.Bridges{{Gateway: "gateway-1", At: noon, Bridges: []journal.BridgeState{
+		{Bridge: "pilewatch-gateway-1-MA3CLQP01-1", Operator: "MA3CLQP01", Broker: "tcp://b:1883", Up: true, Since: noon, Messages: 3, Last: noon},
+		{Bridge: "pilewatch-gateway-1-MA3CLQP02-1", Operator: "MA3CLQP02", Broker: "ssl://c:8883", Since: noon, Error: evil, Failed: noon, Ending: true},
+	}}}
 	s.feed.rejects = append(s.feed.rejects, journal.Reject{At: noon, Operator: "MA3CLQP02", Pile: "NEW", Topic: "evcs/v1/x", Reason: "unknown_pile", Sample: evil, Count: 5})
 	s.feed.publish(journal.Change{At: noon, Events: []charge.Event{
 		{ID: "0-1-0", At: noon, Kind: charge.CoverageGained, Township: "371721101", Station: evil, After: "effective"},
@@ -86,6 +90,7 @@ func told(t *testing.T, s *site) {
 
 func TestEndpointsAnswer(t *testing.T) {
 	s := openSite(t, Config{Public: true}, func(s *site) { told(t, s) })
+	eventually(t, "bridges are there", func() bool { return len(s.bridges.list(time.Now())) == 2 })
 	eventually(t, "rejects are there", func() bool { r, _ := s.recent.rejectsOf("", "", 9); return len(r) == 4 })
 	eventually(t, "events are there", func() bool { e, _ := s.recent.eventsOf("37", 0, 99, 9); return len(e) == 2 })
 	for _, tt := range []struct {
@@ -148,6 +153,8 @@ func TestEndpointsAnswer(t *testing.T) {
 		{"unknown piles are not for strangers", "/api/v1/unknown", false, 401, []string{`"title":"sign in first"`}, nil},
 		{"a pile that was unknown and is registered by now", "/api/v1/unknown?operator=MA3CLQP01", true, 200, []string{`"piles":[]`, `"beyond":0`}, nil},
 		{"an unknown pile", "/api/v1/unknown?operator=MA3CLQP02", true, 200, []string{`"id":"MA3CLQP02:NEW"`, `"count":5`}, []string{"<script>"}},
+		{"bridges are not for strangers", "/api/v1/bridges", false, 401, []string{`"title":"sign in first"`}, []string{"MA3CLQP01"}},
+		{"bridges, those that are down first", "/api/v1/bridges", true, 200, []string{`{"bridges":[{"gateway":"gateway-1","bridge":"pilewatch-gateway-1-MA3CLQP02-1"`, `"messages":3`, `"stale":false`}, []string{"<script>"}},
 		{"rejects are not for strangers", "/api/v1/rejects", false, 401, []string{`"title":"sign in first"`}, []string{"unknown_pile"}},
 		{"rejects", "/api/v1/rejects", true, 200, []string{`"totals":{"bad_json":3,"unknown_pile":8}`, `"reason":"unknown_pile"`}, []string{"<script>"}},
 		{"rejects with samples", "/api/v1/rejects?operator=MA3CLQP01&reason=bad_json&limit=1", true, 200, []string{`"sample"`, `"count":2`}, []string{`"reason":"unknown_pile"`, "<script>"}},

@@ -19,6 +19,7 @@ import (
 // topics that it is owed a snapshot of.
 type client struct {
 	conn     *websocket.Conn
+	looks    *rate.Limiter       // at the registry, for what it subscribes to
 	signedIn func() bool         // now: a sign-in ends while the connection lasts
 	topics   map[*topic]struct{} // guarded by the hub's lock
 	wake     chan struct{}
@@ -39,11 +40,15 @@ type closing struct {
 const (
 	askRate  = 20 // messages a second
 	askBurst = 60
+	// A message may name hundreds of piles, each of which is looked up in the registry, whether it is
+	// there or not, and an unsubscription makes room for the next.
+	lookRate  = 10 // piles a second
+	lookBurst = 2 * topicsPerClient
 )
 
 func newClient(conn *websocket.Conn, signedIn func() bool) *client {
 	return &client{
-		conn: conn, signedIn: signedIn, topics: map[*topic]struct{}{}, wake: make(chan struct{}, 1), gone: make(chan struct{}),
+		conn: conn, signedIn: signedIn, looks: rate.NewLimiter(lookRate, lookBurst), topics: map[*topic]struct{}{}, wake: make(chan struct{}, 1), gone: make(chan struct{}),
 		owed: map[*topic]struct{}{},
 	}
 }
@@ -261,6 +266,8 @@ func (r refusal) Error() string { return string(r) }
 
 const noTopic = refusal("no such topic")
 
+const errTooManyLooks = refusal("too many piles asked for at once; ask again in a few seconds")
+
 var errTooManyTopics = refusal(fmt.Sprintf("at most %d topics for one connection", topicsPerClient))
 
 // subscribe finds what a topic's name means. The name in use is the canonical one.
@@ -302,6 +309,9 @@ func (d *Dashboard) subscribePile(ctx context.Context, c *client, name, rest str
 		return nil
 	case !room:
 		return errTooManyTopics
+	}
+	if !c.looks.Allow() {
+		return errTooManyLooks
 	}
 	row, _, err := d.pile(ctx, id, c.signedIn())
 	if err != nil {

@@ -46,6 +46,7 @@ type Feed interface {
 	LastChange(ctx context.Context) (uint64, error)
 	FollowChanges(ctx context.Context, from uint64, fn func(seq uint64, c journal.Change) error) error
 	FollowRejects(ctx context.Context, lastN int, fn func(journal.Reject)) error
+	FollowBridges(ctx context.Context, fn func(journal.Bridges)) error
 	WatchLive(ctx context.Context, pile charge.PileID, fn func(charge.LiveConnector)) (stop func(), err error)
 }
 
@@ -76,6 +77,7 @@ type Dashboard struct {
 
 	coverage *coverage
 	recent   *recent
+	bridges  bridges
 	hub      *hub
 	sessions *sessions
 	assets   *assets

@@ -56,6 +56,7 @@ type feed struct {
 	mu      sync.Mutex
 	changes []journal.Change
 	rejects []journal.Reject
+	bridges []journal.Bridges
 	more    chan struct{} // closed when there is more
 	live    map[charge.PileID][]*watcher
 	broken  error
@@ -109,6 +110,16 @@ func (f *feed) FollowRejects(ctx context.Context, _ int, fn func(journal.Reject)
 	f.mu.Lock()
 	for _, r := range f.rejects {
 		fn(r)
+	}
+	f.mu.Unlock()
+	<-ctx.Done()
+	return nil
+}
+
+func (f *feed) FollowBridges(ctx context.Context, fn func(journal.Bridges)) error {
+	f.mu.Lock()
+	for _, b := range f.bridges {
+		fn(b)
 	}
 	f.mu.Unlock()
 	<-ctx.Done()

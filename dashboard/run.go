@@ -45,6 +45,7 @@ func (d *Dashboard) start(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { d.hub.run(ctx); return nil })
 	g.Go(func() error { d.followChanges(ctx); return nil })
 	g.Go(func() error { d.followRejects(ctx); return nil })
+	g.Go(func() error { d.followBridges(ctx); return nil })
 	g.Go(func() error { d.followDivisions(ctx); return nil })
 	g.Go(func() error { d.assets.compress(ctx); return nil })
 }

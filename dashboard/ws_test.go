@@ -543,6 +543,30 @@ func TestLimitsOfOneConnection(t *testing.T) {
 		c.send(ask{Unsubscribe: topics[:1], Subscribe: []string{"pile:MA3CLQP01:P1"}})
 		c.next("snapshot", nil)
 	})
+	t.Run("piles looked up", func(t *testing.T) {
+		c := s.dial(t, nil)
+		begun, looked, refused := time.Now(), 0, 0
+		for i := range 40 { // well within the messages that it may send
+			var names []string
+			for j := range 10 {
+				names = append(names, fmt.Sprintf("pile:MA3CLQP01:NONE-%d-%d", i, j))
+			}
+			c.send(ask{Subscribe: names, Unsubscribe: names})
+			for range names {
+				switch m := c.next("error", nil); m.Title {
+				case string(noTopic):
+					looked++
+				case string(errTooManyLooks):
+					refused++
+				default:
+					t.Fatalf("refused with %q", m.Title)
+				}
+			}
+		}
+		if most := lookBurst + int(lookRate*(time.Since(begun)+time.Second).Seconds()); looked > most || looked < lookBurst || refused == 0 {
+			t.Errorf("%d piles are looked up for one client, and %d refused; want %d at once and %d a second", looked, refused, lookBurst, lookRate)
+		}
+	})
 	t.Run("size of a message", func(t *testing.T) {
 		c := s.dial(t, nil)
 		c.send(ask{Subscribe: []string{strings.Repeat("x", clientMessage)}})

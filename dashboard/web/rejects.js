@@ -10,6 +10,23 @@ import { useStores } from './store.js';
 const REFRESH = 3_000; // there is no topic for them
 const SHOWN = 200;
 
+/** Connections to operators' own brokers; nothing where there are none. */
+function Bridges() {
+  const { data } = useGet('bridges', {}, REFRESH);
+  if (!data || !data.bridges.length) return null;
+  const state = (/** @type {any} */ b) => t(b.stale ? 'bridgeStale' : b.ending ? 'bridgeEnding' : b.up ? 'bridgeUp' : 'bridgeDown', { since: moment(b.stale ? b.heard : b.since) });
+  return html`<section class="panel list" aria-labelledby="bridges-title">
+    <header><h2 id="bridges-title">${t('bridges')}</h2><p>${t('bridgesNote')}</p></header>
+    <table class="rows rejects" aria-labelledby="bridges-title"><thead><tr>
+      <th scope="col">${t('bridge')}</th><th scope="col">${t('bridgeState')}</th><th scope="col">${t('operator')}</th><th scope="col">${t('detail')}</th><th scope="col" class="n">${t('bridgeMessages')}</th><th scope="col" class="n">${t('bridgeWaiting')}</th></tr></thead>
+      <tbody>${data.bridges.map((/** @type {any} */ b) => html`<tr key=${b.gateway + b.bridge + b.broker}>
+        <th scope="row">${b.bridge}</th><td class="state">${state(b)}</td><td class="operator">${b.operator}</td>
+        <td class="reason">${b.broker}${b.error && html`<code>${moment(b.failed)} ${b.error}</code>`}</td>
+        <td class="n">${num(b.messages)}</td><td class="n">${num(b.waiting)}</td>
+      </tr>`)}</tbody></table>
+  </section>`;
+}
+
 /** Messages that could not be used, the newest first. */
 export function Rejects() {
   const [{ query }, who] = useStores([route, me]);
@@ -22,7 +39,7 @@ export function Rejects() {
     e.preventDefault();
     setQuery({ operator: e.target.elements.operator.value.trim() });
   };
-  return html`<section class="panel list" aria-labelledby="rejects-title">
+  return html`<${Bridges} /><section class="panel list" aria-labelledby="rejects-title">
     <header><h1 id="rejects-title">${t('rejects')}</h1><p>${t('rejectsNote')}</p></header>
     <div class="controls">
       <${Segments} label=${t('reason')} value=${query.reason || ''} choices=${choices} onChoose=${(/** @type {string} */ reason) => setQuery({ reason })} />
