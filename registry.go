@@ -22,6 +22,7 @@ type RegistryCmd struct {
 
 	Import     RegistryImportCmd     `cmd:"" help:"Import a CSV file: all of it, or nothing and every error by line."`
 	Export     RegistryExportCmd     `cmd:"" help:"Write a table as the CSV that import reads."`
+	Remove     RegistryRemoveCmd     `cmd:"" help:"Take out what was entered by mistake, as if it had never been there."`
 	Credential RegistryCredentialCmd `cmd:"" help:"Issue, list and revoke operators' and piles' credentials."`
 	Confirm    RegistryConfirmCmd    `cmd:"" help:"List, accept and refuse what an officer must confirm of an import."`
 	Excuse     RegistryExcuseCmd     `cmd:"" help:"List, grant and refuse claims of excused time."`
@@ -123,6 +124,41 @@ func (c *RegistryExportCmd) Run(ctx context.Context, log *slog.Logger, out io.Wr
 		if err != nil {
 			return errors.Join(err, os.Remove(file.Name()))
 		}
+		return nil
+	})
+}
+
+// RegistryRemoveCmd is `pilewatch registry remove KIND ID`.
+type RegistryRemoveCmd struct {
+	Force bool   `help:"Also where it has sent messages already: it then vanishes from coverage, and its history has no name."`
+	Kind  string `arg:"" enum:"pile,station,operator" help:"One of ${enum}; a station goes with its piles, an operator with all that is its own."`
+	ID    string `arg:"" help:"OPERATOR:PILE, OPERATOR:STATION or OPERATOR."`
+}
+
+// Run prints what is gone.
+func (c *RegistryRemoveCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer, parent *RegistryCmd) error {
+	id := charge.PileID{Operator: charge.OperatorID(c.ID)}
+	if c.Kind != "operator" {
+		var err error
+		if id, err = charge.ParsePileID(c.ID); err != nil {
+			return fmt.Errorf("remove %s %q: want OPERATOR:ID", c.Kind, c.ID)
+		}
+	}
+	return parent.with(ctx, log, func(r *registry.Registry) (err error) {
+		var done registry.Removed
+		switch c.Kind {
+		case "pile":
+			done, err = r.RemovePile(ctx, id, c.Force)
+		case "station":
+			done, err = r.RemoveStation(ctx, id.Operator, charge.StationID(id.Equipment), c.Force)
+		case "operator":
+			done, err = r.RemoveOperator(ctx, id.Operator, c.Force)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s %s is removed: stations %d, piles %d, connectors %d; credentials ended: %d\n",
+			c.Kind, c.ID, done.Stations, done.Piles, done.Connectors, done.Credentials)
 		return nil
 	})
 }

@@ -84,6 +84,13 @@ func TestRegistryCommands(t *testing.T) {
 		{"policy by its name", []string{"policy", "show", "2026-1"}, ""},
 		{"policy that is not there", []string{"policy", "show", "2027-1"}, "no policy 2027-1"},
 		{"revoke what is not there", []string{"credential", "revoke", "9"}, "unknown credential 9"},
+		{"an operator by mistake", []string{"import", "operators", file("mistake.csv", "operator\nMISTAKE\n")}, ""},
+		{"remove it", []string{"remove", "operator", "MISTAKE"}, ""},
+		{"remove it again", []string{"remove", "operator", "MISTAKE"}, "unknown operator"},
+		{"remove a pile that is not there", []string{"remove", "pile", "MA3CLQP01:P9"}, "unknown pile"},
+		{"remove a station that is not there", []string{"remove", "station", "MA3CLQP01:S9", "--force"}, "unknown station"},
+		{"remove a pile of nobody", []string{"remove", "pile", "P1"}, "want OPERATOR:ID"},
+		{"remove a car", []string{"remove", "car", "A:B"}, "must be one of"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			err := runRegistry(t, dir, tt.args...)

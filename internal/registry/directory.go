@@ -137,6 +137,7 @@ func (d *Directory) Refresh(ctx context.Context) error {
 }
 
 func (d *Directory) load(ctx context.Context, tx *sql.Tx, known int64, newer map[string]bool) error {
+	d.forget(newer)
 	if newer["divisions"] || known < 0 {
 		all, err := readDivisions(ctx, tx)
 		if err != nil {
