@@ -38,6 +38,7 @@ type Config struct {
 	MaxWrongPasswords    int           `help:"Wrong passwords of one name at one address, at once and then a minute; ten times as many of one address for all names. 0 for no limit." default:"10" env:"MAX_WRONG_PASSWORDS"`
 	MaxPileRate          float64       `help:"Messages a second of a pile that connects by itself; more wait. 0 for no limit." default:"50" env:"MAX_PILE_RATE"`
 	MaxOperatorRate      float64       `help:"Messages a second of an operator, over all its connections, piles and bridges; more wait. 0 for no limit." default:"20000" env:"MAX_OPERATOR_RATE"`
+	ServerReference      string        `help:"Where MQTT 5 clients are sent when this gateway stops (host:port, or several with a space between); empty tells them that it is shutting down." env:"SERVER_REFERENCE" placeholder:"ADDR"`
 	MaxKeepAlive         time.Duration `help:"Longest keep-alive; a client that is silent for one and a half of it is disconnected, also where it asks for more or for none." default:"20m" env:"MAX_KEEP_ALIVE"`
 }
 
@@ -54,12 +55,18 @@ func Defaults() *Config {
 // mostInFlight is what MQTT 5 can announce (Receive Maximum, two bytes).
 const mostInFlight = 65535
 
+// mostReference bounds what every MQTT 5 client is told at the end.
+const mostReference = 1024
+
 func (c *Config) check() error {
 	if c.MaxInFlight < 1 || c.MaxInFlight > mostInFlight {
 		return fmt.Errorf("--max-in-flight %d: want 1 to %d", c.MaxInFlight, mostInFlight)
 	}
 	if !charge.ValidID(c.Name) {
 		return fmt.Errorf("--name %q: want letters, digits, '.', '_' and '-'", c.Name)
+	}
+	if len(c.ServerReference) > mostReference || clean(c.ServerReference, mostReference) != c.ServerReference || strings.ContainsRune(c.ServerReference, 0) {
+		return fmt.Errorf("--server-reference %q: want a text of at most %d bytes, such as mqtt-2.example:8883", clean(c.ServerReference, 80), mostReference)
 	}
 	if c.MaxClients < 1 {
 		return fmt.Errorf("--max-clients %d: want 1 or more", c.MaxClients)

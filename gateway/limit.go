@@ -169,8 +169,8 @@ func (p *pace) leave(operator charge.OperatorID, pile string) {
 type limits struct{ pile, operator *rate.Limiter }
 
 // wait returns when the sender may send one more message, or with ctx. It calls slowed, with who
-// has sent too much, before it waits.
-func (l limits) wait(ctx context.Context, slowed func(by string)) {
+// has sent too much, before it waits, and what that gives when it has waited.
+func (l limits) wait(ctx context.Context, slowed func(by string) (over func())) {
 	now := time.Now()
 	for _, one := range []struct {
 		by string
@@ -183,11 +183,13 @@ func (l limits) wait(ctx context.Context, slowed func(by string)) {
 		if delay <= 0 {
 			continue
 		}
-		slowed(one.by)
+		over := slowed(one.by)
 		timer := time.NewTimer(delay)
 		select {
 		case <-timer.C:
+			over()
 		case <-ctx.Done():
+			over()
 			timer.Stop()
 			return
 		}

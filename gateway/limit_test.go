@@ -132,13 +132,19 @@ func TestPace(t *testing.T) {
 				p := newPace(tt.perPile, tt.perOper)
 				l := p.join(charge.OperatorID(tt.operator), tt.pile)
 				var slowed []string
+				paused := 0
 				begun := time.Now()
 				for range tt.messages {
-					l.wait(t.Context(), func(by string) {
+					l.wait(t.Context(), func(by string) func() {
 						if !slices.Contains(slowed, by) {
 							slowed = append(slowed, by)
 						}
+						paused++
+						return func() { paused-- }
 					})
+				}
+				if paused != 0 {
+					t.Errorf("%d are still said to be paused", paused)
 				}
 				if took := time.Since(begun).Round(time.Millisecond); took != tt.want {
 					t.Errorf("%d messages: took %s, want %s", tt.messages, took, tt.want)
@@ -148,7 +154,7 @@ func TestPace(t *testing.T) {
 				}
 				for who, want := range map[[2]string]bool{{"OP", "P2"}: tt.another, {"OTHER", "P1"}: tt.stranger} {
 					begun := time.Now()
-					p.join(charge.OperatorID(who[0]), who[1]).wait(t.Context(), func(string) {})
+					p.join(charge.OperatorID(who[0]), who[1]).wait(t.Context(), func(string) func() { return func() {} })
 					if got := time.Since(begun) == 0; got != want {
 						t.Errorf("%s goes on without a wait: got %v, want %v", who, got, want)
 					}

@@ -73,6 +73,7 @@ type listener struct {
 	keepAlive   uint16 // the longest, in seconds
 	perAddress  int    // connections, 0 for no limit
 	maxClients  int64
+	elsewhere   string // where MQTT 5 clients are sent at the end
 	accept      *acceptor
 	auth        authenticator
 	log         *slog.Logger
@@ -107,7 +108,7 @@ func newListener(cfg *Config, accept *acceptor, auth authenticator, pace *pace, 
 		accept: accept, auth: auth, log: log, maxInFlight: cfg.MaxInFlight, connectIn: connectWithin, writeIn: writeWithin, lookEvery: lookEvery,
 		open: make(map[*connection]struct{}), from: make(map[netip.Prefix]int), guesses: newGuesses(cfg.MaxWrongPasswords),
 		pace: pace, keepAlive: uint16(cfg.MaxKeepAlive / time.Second), //nolint:gosec // checked: mostKeepAlive
-		perAddress: cfg.MaxClientsPerAddress, maxClients: cfg.MaxClients,
+		perAddress: cfg.MaxClientsPerAddress, maxClients: cfg.MaxClients, elsewhere: cfg.ServerReference,
 		metrics: listenerMetrics{
 			connections: f.NewGauge(prometheus.GaugeOpts{Name: "gateway_connections", Help: "Open MQTT connections."}),
 			refused:     f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_connections_refused_total", Help: "Connections refused, by cause."}, []string{"cause"}),
@@ -116,6 +117,8 @@ func newListener(cfg *Config, accept *acceptor, auth authenticator, pace *pace, 
 			acked:       f.NewCounter(prometheus.CounterOpts{Name: "gateway_pubacks_total", Help: "PUBACK packets sent: each is a promise that the message is on disk."}),
 		},
 	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "gateway_in_flight", Help: "QoS 1 messages taken and not yet acknowledged, of all connections."}, func() float64 { return float64(l.underWay.Load()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{Name: "gateway_in_flight_most", Help: "The same of the connection that has most; at --max-in-flight it is not read from."}, l.mostUnderWay)
 	l.refusals = newTally(func(cause string, count int, last []any) {
 		log.Warn("connections refused or ended", append([]any{"cause", cause, "count", count}, last...)...)
 	})
@@ -145,6 +148,17 @@ func newListener(cfg *Config, accept *acceptor, auth authenticator, pace *pace, 
 		return nil, errors.Join(fmt.Errorf("make the MQTT listener: %w", err), l.closeSockets())
 	}
 	return l, nil
+}
+
+// mostUnderWay is how many messages of one connection are under way, of the one that has most.
+func (l *listener) mostUnderWay() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	most := 0
+	for c := range l.open {
+		most = max(most, len(c.slots))
+	}
+	return float64(most)
 }
 
 // listen takes the addresses.
@@ -215,7 +229,7 @@ func (l *listener) run(ctx context.Context) error {
 func (l *listener) acceptAll(socket net.Listener, clients *sync.WaitGroup) {
 	for {
 		// Who comes in a storm waits in the kernel's queue, where it costs next to nothing.
-		limits{operator: l.arrivals}.wait(l.ctx, func(string) { l.accept.metrics.slow("arrivals") })
+		limits{operator: l.arrivals}.wait(l.ctx, func(string) func() { return l.accept.metrics.slow("arrivals") })
 		raw, err := socket.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
@@ -252,6 +266,7 @@ const (
 	silent         = "silent"
 	packetTooLarge = "packet_too_large"
 	protocol       = "protocol"
+	deaf           = "deaf" // it does not read what it is sent
 	qos2           = "qos2"
 	revoked        = "revoked"
 )
@@ -304,6 +319,8 @@ func (l *listener) tellEnd(c *connection, err error) {
 	failure, network := errors.AsType[net.Error](err)
 	var cause string
 	switch {
+	case c.deaf.Load() && l.ctx.Err() == nil:
+		cause = deaf
 	case err == nil || l.ctx.Err() != nil || c.told:
 		return
 	case errors.Is(err, packets.ErrPacketTooLarge):
@@ -427,9 +444,13 @@ func (l *listener) part() {
 	l.mu.Lock()
 	open := slices.Collect(maps.Keys(l.open))
 	l.mu.Unlock()
+	why := packets.ErrServerShuttingDown
+	if l.elsewhere != "" {
+		why = packets.ErrUseAnotherServer
+	}
 	var told sync.WaitGroup
 	for _, c := range open {
-		told.Go(func() { l.end(c, packets.ErrServerShuttingDown) })
+		told.Go(func() { l.end(c, why) })
 	}
 	told.Wait()
 }
@@ -469,6 +490,7 @@ type connection struct {
 	joined  bool              // to pace
 	told    bool              // that it was refused
 	banned  atomic.Bool       // ended since its right has ended
+	deaf    atomic.Bool       // ended since a write took too long
 	session int64             // the gateway's number: when it began, in Unix nanoseconds; 0 before
 	slots   chan struct{}
 
@@ -543,6 +565,9 @@ func (c *connection) Write(b []byte) (int, error) {
 	_ = c.SetWriteDeadline(time.Now().Add(c.writeIn)) // fails only where Write does
 	n, err := c.Conn.Write(b)
 	if err != nil {
+		if failure, network := errors.AsType[net.Error](err); network && failure.Timeout() {
+			c.deaf.Store(true)
+		}
 		_ = c.Close()
 	}
 	return n, err
@@ -663,10 +688,14 @@ func of(cl *mqtt.Client) *connection {
 	return c
 }
 
-// OnPacketEncode announces to MQTT 5 clients what else ends their connection (MQTT-3.2.2-15).
+// OnPacketEncode announces to MQTT 5 clients what else ends their connection (MQTT-3.2.2-15), and
+// where to go instead (5.0, 4.11).
 func (l *listener) OnPacketEncode(_ *mqtt.Client, pk packets.Packet) packets.Packet {
 	if pk.FixedHeader.Type == packets.Connack && pk.ReasonCode == 0 {
 		pk.Properties.MaximumPacketSize = l.server.Options.Capabilities.MaximumPacketSize
+	}
+	if pk.FixedHeader.Type == packets.Disconnect && pk.ReasonCode == packets.ErrUseAnotherServer.Code {
+		pk.Properties.ServerReference = l.elsewhere
 	}
 	return pk
 }
@@ -788,9 +817,7 @@ func (l *listener) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 		return pk, packets.ErrRejectPacket
 	}
 	l.metrics.published.WithLabelValues("1").Inc()
-	select {
-	case c.slots <- struct{}{}:
-	case <-c.ctx.Done():
+	if !l.slot(c) {
 		return pk, packets.ErrRejectPacket
 	}
 	ack := &pendingAck{packetID: pk.PacketID}
@@ -807,6 +834,22 @@ func (l *listener) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 		<-c.slots
 	}
 	return pk, packets.ErrRejectPacket
+}
+
+// slot waits until one more message of the connection may be under way; it is false at its end.
+func (l *listener) slot(c *connection) bool {
+	select {
+	case c.slots <- struct{}{}:
+		return true
+	default:
+	}
+	defer l.accept.metrics.slow("in_flight")()
+	select {
+	case c.slots <- struct{}{}:
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
 }
 
 // OnWill takes a last will like any other message; it is stored for the platform and goes to no

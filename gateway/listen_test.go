@@ -60,6 +60,11 @@ func TestTooManyUnderWayStopTheReading(t *testing.T) {
 	}
 	d.log.arrive(t, 4)
 	d.log.none(t)
+	paused := d.accept.metrics.paused.WithLabelValues("in_flight")
+	eventually(t, "it is told to be paused", func() bool { return testutil.ToFloat64(paused) == 1 })
+	if most, all := d.mostUnderWay(), d.underWay.Load(); most != 4 || all != 4 {
+		t.Errorf("under way: %v of one connection and %d in all, want 4 and 4", most, all)
+	}
 	held := d.log.take()
 	held[0]()
 	c.acks(1)
@@ -78,6 +83,7 @@ func TestTooManyUnderWayStopTheReading(t *testing.T) {
 		}
 	}
 	c.acks(2, 3, 4, 5, 6, 7, 8, 9, 10)
+	eventually(t, "nobody is paused", func() bool { return testutil.ToFloat64(paused) == 0 && d.mostUnderWay() == 0 })
 }
 
 func TestAClientThatNeverReadsHoldsNobody(t *testing.T) {
@@ -109,6 +115,7 @@ func TestAClientThatNeverReadsHoldsNobody(t *testing.T) {
 	if took := time.Since(begun); took > 5*time.Second {
 		t.Errorf("it ends after %s, want about %s", took, d.writeIn)
 	}
+	eventually(t, "it is counted", func() bool { return testutil.ToFloat64(d.metrics.ended.WithLabelValues("deaf")) == 1 })
 	other.pong()
 }
 
@@ -538,6 +545,25 @@ func TestMQTT5ClientsAreToldWhyTheyEnd(t *testing.T) {
 	s.stop()
 	if got := code(newer); got != 0x8b {
 		t.Errorf("the gateway stops: got %#x, want 0x8b", got)
+	}
+}
+
+func TestMQTT5ClientsAreSentElsewhere(t *testing.T) {
+	s := newStation(t, func(c *Config) { c.ServerReference = "mqtt-2.example:8883" })
+	_, _, ended := s.connect5("OP", "five", nil)
+	_, _, older := s.connect5("OP", "same", nil)
+	s.connect5("OP", "same", nil)
+	if d := <-older; d.ReasonCode != 0x8e || d.Properties.ServerReference != "" {
+		t.Errorf("taken over: got %#x, reference %q; want 0x8e and none", d.ReasonCode, d.Properties.ServerReference)
+	}
+	s.stop()
+	select {
+	case d := <-ended:
+		if d.ReasonCode != 0x9c || d.Properties.ServerReference != "mqtt-2.example:8883" {
+			t.Errorf("the gateway stops: got %#x, reference %q; want 0x9c and where to go", d.ReasonCode, d.Properties.ServerReference)
+		}
+	case <-time.After(soon):
+		t.Fatal("no DISCONNECT comes")
 	}
 }
 
