@@ -176,19 +176,26 @@ func readCertificates(file string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []*x509.Certificate
+	all, err := parseCertificates(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return all, nil
+}
+
+func parseCertificates(text []byte) (all []*x509.Certificate, err error) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, err
 		}
 		all = append(all, c)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
+		return nil, errors.New("no certificate in PEM")
 	}
 	return all, nil
 }
@@ -200,6 +207,14 @@ func readRevoked(file string, authorities []*x509.Certificate, log *slog.Logger)
 	if err != nil {
 		return nil, err
 	}
+	revoked, err := parseRevoked(text, authorities, log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return revoked, nil
+}
+
+func parseRevoked(text []byte, authorities []*x509.Certificate, log *slog.Logger) (map[string]bool, error) {
 	var lists [][]byte
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		lists = append(lists, block.Bytes)
@@ -211,10 +226,10 @@ func readRevoked(file string, authorities []*x509.Certificate, log *slog.Logger)
 	for _, der := range lists {
 		list, err := x509.ParseRevocationList(der)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
+			return nil, err
 		}
 		if !signedByOne(list, authorities) {
-			return nil, fmt.Errorf("%s: the list of %s is not signed by an authority of --tls-client-ca", file, list.Issuer)
+			return nil, fmt.Errorf("the list of %s is not signed by an authority of --tls-client-ca", list.Issuer)
 		}
 		if !list.NextUpdate.IsZero() && list.NextUpdate.Before(time.Now()) {
 			log.Warn("list of revoked certificates is out of date; it stands until a newer one is there", "issuer", list.Issuer.String(), "until", list.NextUpdate)
