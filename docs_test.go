@@ -78,7 +78,7 @@ func TestTheTableOfLimitsIsTrue(t *testing.T) {
 			t.Errorf("the table names the metric %s, which nobody counts", metric)
 		}
 	}
-	for _, line := range strings.Split(table, "\n") {
+	for line := range strings.SplitSeq(table, "\n") {
 		if cells := strings.Split(line, "|"); len(cells) == 6 && strings.TrimSpace(cells[4]) == "–" {
 			t.Errorf("a limit without a metric: %s", line)
 		}

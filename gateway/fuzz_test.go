@@ -202,4 +202,3 @@ func FuzzReject(f *testing.F) {
 		}
 	})
 }
-

@@ -86,6 +86,8 @@ func TestTooManyUnderWayStopTheReading(t *testing.T) {
 	eventually(t, "nobody is paused", func() bool { return testutil.ToFloat64(paused) == 0 && d.mostUnderWay() == 0 })
 }
 
+// Nothing that others sent may be lost, nor what the deaf one sent: it is in the log, though its
+// sender has read no acknowledgement.
 func TestAClientThatNeverReadsHoldsNobody(t *testing.T) {
 	log := newHeldLog(false)
 	var network *pipes
@@ -103,6 +105,7 @@ func TestAClientThatNeverReadsHoldsNobody(t *testing.T) {
 		other.publish(id+1, statusOfP1, idleAt(int(id)))
 		other.acks(id + 1)
 	}
+	d.log.arrive(t, 105)
 	begun := time.Now()
 	go func() { // that it still sends gives it no more time to read
 		p, _ := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
@@ -231,6 +234,35 @@ func TestSameClientAgain(t *testing.T) {
 	if ended[0] != slices.Min(began) {
 		t.Errorf("disconnected bears session %d, want the older of %v: or it outranks the newer connection", ended[0], began)
 	}
+}
+
+// What a connection had under way when a second client of its identifier came is in the log, and
+// what its sender has no acknowledgement for is taken again: nothing of it may be lost.
+func TestATakenOverConnectionLosesNothing(t *testing.T) {
+	d := openDoor(t, newHeldLog(true), nil)
+	older := d.connect("OP", "c", nil)
+	for id := range uint16(2) {
+		older.publish(id+1, statusOfP1, idleAt(int(id)))
+	}
+	d.log.arrive(t, 2)
+	held := d.log.take()
+	newer := d.connect("OP", "c", nil)
+	older.ended()
+	for _, stored := range held {
+		stored()
+	}
+	for id := range uint16(2) {
+		newer.publish(id+1, statusOfP1, idleAt(int(id)))
+	}
+	d.log.arrive(t, 2)
+	for _, stored := range d.log.take() {
+		stored()
+	}
+	newer.acks(1, 2)
+	if n := len(d.log.readings()); n != 4 {
+		t.Errorf("%d readings in the log, want each of the two twice", n)
+	}
+	eventually(t, "nothing is under way", func() bool { return d.underWay.Load() == 0 })
 }
 
 // Many connections of one client at once: whichever stays, its session is the highest, and what

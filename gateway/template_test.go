@@ -109,7 +109,7 @@ func TestTemplatesGiveOurTopics(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", topic, got, want)
 		}
 	}
-	if got := (templates)(nil).ours("OP", "evcs/v1/OP/P1/status"); got != "evcs/v1/OP/P1/status" {
+	if got := templates(nil).ours("OP", "evcs/v1/OP/P1/status"); got != "evcs/v1/OP/P1/status" {
 		t.Errorf("without templates: got %q", got)
 	}
 }
