@@ -88,7 +88,9 @@ func present(t *testing.T, broker, client string) bool {
 	return token.SessionPresent()
 }
 
+// statuses counts different ones in the log, of whose consumers, one for each look, there may be so many.
 func (b *bridged) statuses() int {
+	time.Sleep(quiet)
 	seen := make(map[string]bool)
 	for _, r := range kinds(b.stored(), charge.KindStatus) {
 		seen[r.Pile.String()+r.At.String()] = true
