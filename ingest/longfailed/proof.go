@@ -52,10 +52,10 @@ func (r ProofRule) prove(ground Rule, days []Day, since time.Time, tests []time.
 			p.Proved = p.Session
 		case Unreliable:
 			p = run(days[:n], since, tests, int64(r.UnreliableDays)*dayMinutes)
-			p.Proved = p.Minutes >= int64(r.UnreliableDays)*dayMinutes && float64(p.Usable) >= r.UnreliableAtLeast*float64(p.Minutes)
+			p.Proved = p.Minutes >= int64(r.UnreliableDays)*dayMinutes && part(p.Usable, p.Minutes) >= r.UnreliableAtLeast
 		case Silent, Faulted, NotUsable:
 			p = run(days[:n], since, tests, int64(r.Hours)*60)
-			p.Proved = p.Minutes >= int64(r.Hours)*60 && float64(p.Usable) >= r.UsableAtLeast*float64(p.Minutes) &&
+			p.Proved = p.Minutes >= int64(r.Hours)*60 && part(p.Usable, p.Minutes) >= r.UsableAtLeast &&
 				p.BreakMinutes <= int64(r.BreakMinutes) && p.Session
 		}
 		p.Ground = ground

@@ -41,10 +41,15 @@ func (w *Window) Unexcused() int64 { return w.Usable + w.Out + w.Unknown }
 
 // Share is minutes as a part of the unexcused ones, 0 where there are none.
 func (w *Window) Share(minutes int64) float64 {
-	if w.Unexcused() == 0 {
+	return part(minutes, w.Unexcused())
+}
+
+// part divides, for a quotient is rounded once: 97 of 100 is at least 0.97, whatever 0.97 × 100 comes to.
+func part(minutes, of int64) float64 {
+	if of == 0 {
 		return 0
 	}
-	return float64(minutes) / float64(w.Unexcused())
+	return float64(minutes) / float64(of)
 }
 
 // Look takes whole days from the newest backwards, but none that begins before since, until they hold
@@ -78,17 +83,13 @@ func (w *Window) add(d *Day) {
 	}
 }
 
-// everyConnectorFaulted leaves out connectors without unexcused service in the window. One that is new in
+// everyConnectorFaulted passes over connectors without unexcused service in the window. One that is new in
 // it is judged by its own time: adding a gun that does not work is no repair.
 func (w *Window) everyConnectorFaulted(share float64) bool {
-	any := false
 	for _, c := range w.Connectors {
-		if c.Unexcused == 0 {
-			continue
-		}
-		if any = true; float64(c.Fault) < share*float64(c.Unexcused) {
+		if c.Unexcused > 0 && part(c.Fault, c.Unexcused) < share {
 			return false
 		}
 	}
-	return any
+	return len(w.Connectors) > 0
 }
