@@ -44,6 +44,7 @@ func TestThePeriodRunsFromTheDayAfterService(t *testing.T) {
 		{"the last day is a Saturday that is worked", cal, "2026-09-10 10:00", 30, "2026-10-11 00:00"},
 		{"ten days after a relapse", plain, "2026-05-04 10:00", 10, "2026-05-15 00:00"},
 		{"no period: with the day of service", plain, "2026-05-04 10:00", 0, "2026-05-05 00:00"},
+		{"no period, served on a Saturday", plain, "2026-05-09 10:00", 0, "2026-05-10 00:00"},
 	} {
 		if got := tt.cal.Deadline(at(tt.served), tt.days); !got.Equal(at(tt.want)) {
 			t.Errorf("%s: got %v, want %s", tt.name, got, tt.want)
