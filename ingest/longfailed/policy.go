@@ -19,31 +19,31 @@ type Policy struct {
 	ResidentialAsAService bool // open cases for residential piles run as a service
 }
 
-// SilentRule: no connector usable, and heard for less than HeardUnder (0-1) of the time.
+// A SilentRule asks for no usable connector, and for having been heard less than HeardUnder (0-1) of the time.
 type SilentRule struct {
 	Days       int
 	HeardUnder float64
 }
 
-// FaultedRule: every connector told a fault for at least FaultAtLeast (0-1) of the time.
+// A FaultedRule asks for every connector told a fault for at least FaultAtLeast (0-1) of the time.
 type FaultedRule struct {
 	Days         int
 	FaultAtLeast float64
 }
 
-// NotUsableRule: some connector usable for at most UsableAtMost (0-1) of the time, by whatever mixture.
+// A NotUsableRule asks for some connector usable for at most UsableAtMost (0-1) of the time, by whatever mixture.
 type NotUsableRule struct {
 	Days         int
 	UsableAtMost float64
 }
 
-// UnreliableRule: availability under Under, with known time (usable and out) at least KnownAtLeast (0-1).
+// A UnreliableRule asks for availability under Under, with known time (usable and out) at least KnownAtLeast (0-1).
 type UnreliableRule struct {
 	Days                int
 	Under, KnownAtLeast float64
 }
 
-// NoEnergyRule: less than UnderKWh by the meter while usable at least UsableAtLeast (0-1) of the time, and
+// A NoEnergyRule asks for less than UnderKWh by the meter while usable at least UsableAtLeast (0-1) of the time, and
 // others delivered at least OthersKWh a pile.
 type NoEnergyRule struct {
 	Days          int
@@ -53,7 +53,7 @@ type NoEnergyRule struct {
 	CheckDays     int // within which the test charge is due
 }
 
-// ProofRule is what proves a repair.
+// A ProofRule is what proves a repair.
 type ProofRule struct {
 	Hours             int     // of unexcused service, for silent, faulted and not_usable
 	UsableAtLeast     float64 // of them

@@ -93,7 +93,7 @@ func measured(stations []Figure) []Figure {
 
 func interval(name string, stations []Figure) (low, high float64) {
 	h := fnv.New64a()
-	h.Write([]byte(name)) // never fails
+	_, _ = h.Write([]byte(name)) // never fails
 	rng := rand.New(rand.NewPCG(h.Sum64(), 0))
 	shares := make([]float64, leagueDraws)
 	for i := range shares {

@@ -50,13 +50,10 @@ func TestTimeToRepair(t *testing.T) {
 		want availability.Repair
 	}{
 		{"no outage", nil, availability.Repair{}},
-		{"three repaired after 1, 2 and 6 hours", []availability.Outage{outage(0, h), outage(0, 2*h), outage(0, 6*h)},
-			availability.Repair{Repaired: 3, Median: 2 * time.Hour, HasMedian: true, Mean: 3 * time.Hour, HasMean: true}},
+		{"three repaired after 1, 2 and 6 hours", []availability.Outage{outage(0, h), outage(0, 2*h), outage(0, 6*h)}, availability.Repair{Repaired: 3, Median: 2 * time.Hour, HasMedian: true, Mean: 3 * time.Hour, HasMean: true}},
 		// S = 3/4 after 1 h, 3/4 · 1/2 after 3 h; the open one of 2 h only leaves the number at risk.
-		{"one still open counts while it was seen", []availability.Outage{outage(0, h), outage(8*h, -1), outage(0, 3*h), outage(0, 10*h)},
-			availability.Repair{Repaired: 3, Open: 1, Median: 3 * time.Hour, HasMedian: true, Mean: time.Duration(float64(time.Hour) * (1 + 0.75*2 + 0.375*7)), HasMean: true}},
-		{"none repaired yet", []availability.Outage{outage(0, -1), outage(h, -1)},
-			availability.Repair{Open: 2, Mean: 30 * 24 * time.Hour, HasMean: true}},
+		{"one still open counts while it was seen", []availability.Outage{outage(0, h), outage(8*h, -1), outage(0, 3*h), outage(0, 10*h)}, availability.Repair{Repaired: 3, Open: 1, Median: 3 * time.Hour, HasMedian: true, Mean: time.Duration(float64(time.Hour) * (1 + 0.75*2 + 0.375*7)), HasMean: true}},
+		{"none repaired yet", []availability.Outage{outage(0, -1), outage(h, -1)}, availability.Repair{Open: 2, Mean: 30 * 24 * time.Hour, HasMean: true}},
 	} {
 		if got := availability.TimeToRepair(tt.in, noon.Add(10*time.Hour)); got != tt.want {
 			t.Errorf("%s: got %+v, want %+v", tt.name, got, tt.want)

@@ -92,7 +92,7 @@ func TestEveryStateActionAndRole(t *testing.T) {
 		if f[0] == "none" {
 			f[0] = ""
 		}
-		for _, letter := range strings.Split(f[2], ",") {
+		for letter := range strings.SplitSeq(f[2], ",") {
 			next[key{cases.State(f[0]), cases.Action(f[1]), letters[letter]}] = cases.State(f[3])
 		}
 	}
