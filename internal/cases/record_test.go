@@ -166,10 +166,7 @@ func TestOneChangedByteOfADossierIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range file {
-		for _, b := range []byte{file[i] + 1, ' ', '0', 'A', '"'} {
-			if b == file[i] {
-				continue
-			}
+		for _, b := range []byte{file[i] + 1, file[i] ^ 0x20} { // another one, and the other case
 			changed := slices.Clone(file)
 			changed[i] = b
 			if _, _, err := cases.Thaw(changed); err == nil {

@@ -109,6 +109,7 @@ func TestContradictions(t *testing.T) {
 		{"twice is chance", every(minute, 6, alarmThen(charge.Offline, "danger")), ""},
 		{"a notice is no fault", every(minute, 9, alarmThen(charge.Offline, "notice")), ""},
 		{"faults told as faults", every(minute, 9, alarmThen(charge.Faulted, "danger")), ""},
+		{"goes offline after alarms, and tells faults as well", append(every(minute, 9, alarmThen(charge.Offline, "danger")), every(minute, 2, alarmThen(charge.Faulted, "danger"))[1]), ""},
 		{"an alarm long before", every(20*minute, 9, alarmThen(charge.Offline, "danger")), ""},
 		{"nothing told", nil, ""},
 	} {
