@@ -124,6 +124,15 @@ func issueTokens(t testing.TB, r *registry.Registry, d *registry.Directory) map[
 const patience = 20 * time.Second
 
 // startPlatform runs a platform until the test ends, which expects it to stop cleanly.
+// coverAtOnce lets a connector cover its township as soon as it is usable: a test does not wait for an hour.
+func coverAtOnce(t *testing.T, r *registry.Registry) {
+	t.Helper()
+	if _, err := r.ImportPolicy(t.Context(), []byte("version: at once\nfrom: 2023-01-02\ncoverage:\n  min_usable_minutes: 0\n")); err != nil &&
+		!errors.Is(err, registry.ErrPolicy) { // a fleet's registry has its own
+		t.Fatal(err)
+	}
+}
+
 func startPlatform(t *testing.T, s setup) *platform {
 	t.Helper()
 	if s.load == nil {
@@ -140,7 +149,8 @@ func startPlatform(t *testing.T, s setup) *platform {
 	f := &platform{t: t, dir: c.Data}
 	parts, g, d, err := c.open(t.Context(), logged, page, func(p *parts) error {
 		f.tokens = s.load(t, p.registry, p.directory)
-		return nil
+		coverAtOnce(t, p.registry)
+		return p.directory.Refresh(t.Context())
 	})
 	if err != nil {
 		t.Fatal(err)

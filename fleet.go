@@ -19,6 +19,10 @@ import (
 // which. It holds what the fleet signs in with, so only its owner may read it.
 const fleetFile = "fleet.json"
 
+// demoPolicy is the default with one difference: a fleet that has just begun to live has no past hour
+// in which its connectors could have been usable.
+const demoPolicy = "version: demo\nfrom: 2023-01-02\ncoverage:\n  min_usable_minutes: 0\n"
+
 // A fleetNote is what fleetFile holds.
 type fleetNote struct {
 	Piles  int                          `json:"piles"`
@@ -68,6 +72,9 @@ func ensureFleet(ctx context.Context, data string, reg *registry.Registry, dir *
 		if _, err := reg.Import(ctx, table, &file); err != nil {
 			return nil, nil, fmt.Errorf("register the fleet: %w", err)
 		}
+	}
+	if _, err := reg.ImportPolicy(ctx, []byte(demoPolicy)); err != nil {
+		return nil, nil, fmt.Errorf("register the fleet: %w", err)
 	}
 	for _, op := range fleet.Operators {
 		token, _, err := reg.IssueCredential(ctx, op.ID, "")

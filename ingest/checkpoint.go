@@ -23,6 +23,7 @@ type checkpoint struct {
 	Saved   uint64 // the last sequence with which the registry was written
 	Rev     int64  // of the registry that the townships were judged by
 	State   health.Snapshot
+	Days    calendar
 	Towns   []savedTown
 	Piles   []savedPile
 }
@@ -50,7 +51,7 @@ type savedGun struct {
 
 // save encodes what the judge knows. Everything that it found must have been collected before.
 func (j *judge) save(saved uint64) ([]byte, error) {
-	c := checkpoint{Version: checkpointVersion, Seq: j.seq, Saved: saved, Rev: j.judgedRev, State: j.state.Snapshot()}
+	c := checkpoint{Version: checkpointVersion, Seq: j.seq, Saved: saved, Rev: j.judgedRev, State: j.state.Snapshot(), Days: j.calendar}
 	for _, t := range j.towns {
 		c.Towns = append(c.Towns, savedTown{t.shown, t.verdict, t.since, t.record})
 	}
@@ -78,7 +79,7 @@ func (j *judge) restore(data []byte) (saved uint64, err error) {
 	if c.Version != checkpointVersion {
 		return 0, fmt.Errorf("checkpoint of version %d: this program reads version %d", c.Version, checkpointVersion)
 	}
-	j.seq, j.judgedRev = c.Seq, c.Rev
+	j.seq, j.judgedRev, j.calendar = c.Seq, c.Rev, c.Days
 	j.state = health.Restore(health.DefaultPolicy(), c.State)
 	for _, t := range c.Towns {
 		j.towns[t.Shown.Township] = &town{shown: t.Shown, verdict: t.Verdict, since: t.Since, record: t.Record}

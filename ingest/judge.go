@@ -12,12 +12,15 @@ import (
 	"pilewatch/ingest/health"
 	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
+	"pilewatch/internal/policy"
 	"pilewatch/internal/registry"
 )
 
 // directory is what a judge asks the registry.
 type directory interface {
 	Rev() int64
+	Policies() policy.Policies
+	Excuses(pile charge.PileID, township charge.DivisionCode, from, until time.Time) []charge.Excuse
 	Piles() iter.Seq[*registry.Pile]
 	Stations() iter.Seq[*charge.Station]
 	Divisions() []charge.Division
@@ -30,12 +33,16 @@ type judge struct {
 	partition   int
 	partitionOf func(charge.DivisionCode) int
 	dir         directory
-	rev         int64 // of the directory that the indexes are made from
-	judgedRev   int64 // of the directory that the townships were judged by
+	rev         int64     // of the directory that the indexes are made from
+	today       time.Time // for which they are made
+	judgedRev   int64     // of the directory that the townships were judged by
 
-	state  *health.State
-	policy coverage.Policy
-	seq    uint64 // of the last message taken
+	state    *health.State
+	inForce  *policy.Policy // at the day of the log's now
+	numbers  health.Policy  // of it
+	policy   coverage.Policy
+	calendar calendar
+	seq      uint64 // of the last message taken
 
 	piles   map[charge.PileID]*pile
 	ordered []*pile // by id: events of one tick come in the same order on every replay
@@ -44,6 +51,8 @@ type judge struct {
 
 	changed changes
 
+	days       []health.Day // of the pile being closed; kept, since they are large
+	united     health.Day
 	stations   []coverage.Station // of the township being judged; kept, since a tick judges all
 	judged     []*station         // the same ones
 	connectors []coverage.Connector
@@ -53,6 +62,7 @@ type judge struct {
 type pile struct {
 	health.Pile
 	registered *registry.Pile
+	terms      charge.StationTerms // of its station, today
 	town       *town
 	counts     bool // its connectors count for coverage
 	guns       []gun
@@ -82,6 +92,8 @@ type town struct {
 // A station is a public one.
 type station struct {
 	registered *charge.Station
+	terms      charge.StationTerms // today
+	schedule   charge.Schedule
 	piles      []*pile
 }
 
@@ -91,6 +103,12 @@ type changes struct {
 	towns  []*town
 	events []numberedEvent
 	live   map[charge.ConnectorKey]struct{}
+
+	connectorDays []registry.ConnectorDay
+	pileDays      []registry.PileDay
+	sums          []registry.DaySum
+	townDays      []registry.TownshipDay
+	late, tooLate int // readings
 }
 
 type gunRef struct {
@@ -110,7 +128,7 @@ const heardSavedEvery = 5 * time.Minute
 func newJudge(partition int, partitionOf func(charge.DivisionCode) int, dir directory) *judge {
 	j := &judge{
 		partition: partition, partitionOf: partitionOf, dir: dir, rev: -1, judgedRev: -1,
-		state: health.New(health.DefaultPolicy()), policy: coverage.DefaultPolicy(),
+		state: health.New(health.DefaultPolicy()),
 		piles: make(map[charge.PileID]*pile), towns: make(map[charge.DivisionCode]*town),
 		live:    make(map[charge.ConnectorKey]*charge.LiveConnector),
 		changed: changes{live: make(map[charge.ConnectorKey]struct{})},
@@ -121,9 +139,8 @@ func newJudge(partition int, partitionOf func(charge.DivisionCode) int, dir dire
 // take consumes one batch of the partition. watched tells of which piles live values are wanted.
 func (j *judge) take(b *journal.Batch, watched func(charge.PileID) bool) {
 	j.seq = b.Seq
-	j.refresh()
-	j.state.Advance(b.At)
 	events := len(j.changed.events)
+	j.advance(b.At)
 	for i := range b.Readings {
 		r := &b.Readings[i]
 		p := j.piles[r.Pile]
@@ -145,13 +162,62 @@ func (j *judge) take(b *journal.Batch, watched func(charge.PileID) bool) {
 	}
 }
 
-// refresh makes the indexes anew where the registry has changed. What is known of a connector stays.
-func (j *judge) refresh() {
-	rev := j.dir.Rev()
-	if rev == j.rev {
+// advance moves the log's clock. Before a new day begins, the townships of those that end are what
+// they were last judged as.
+func (j *judge) advance(at time.Time) {
+	before := j.state.Now()
+	if at.After(before) && !before.IsZero() {
+		for day := dayOf(before); day.Before(dayOf(at)); day = day.AddDate(0, 0, 1) {
+			j.endDay(day, at.Sub(before) > j.numbers.OutageAfter)
+		}
+	}
+	j.state.Advance(at)
+	j.refresh()
+	j.turn()
+}
+
+// endDay takes down what the townships were at a day's end (judgement.md §6); unseen says that it
+// ended in an outage of the platform.
+func (j *judge) endDay(day time.Time, unseen bool) {
+	for _, code := range slices.Sorted(maps.Keys(j.towns)) {
+		v := &j.towns[code].verdict
+		if v.State == "" {
+			continue // the registry has it, and it was not judged yet
+		}
+		j.changed.townDays = append(j.changed.townDays, registry.TownshipDay{
+			Township: code, Day: day, State: v.State, Reason: v.Reason, NotObserved: v.NotObserved || unseen, Proven: v.Proven,
+		})
+	}
+}
+
+// adopt takes the policy that is in force.
+func (j *judge) adopt() {
+	p := j.dir.Policies().At(j.state.Now())
+	if p == j.inForce {
 		return
 	}
-	j.rev = rev
+	j.inForce = p
+	j.numbers = health.DefaultPolicy()
+	j.numbers.StatusHolds, j.numbers.OutageAfter = p.StatusLimit.Public, p.Excuses.NoTick
+	j.numbers.BlockedAfter, j.numbers.ConnectWithin, j.numbers.Lateness = p.BlockedAfter, p.ConnectWithin, p.Lateness
+	j.state.Adopt(j.numbers)
+	const day = 24 * time.Hour
+	c := &p.Coverage
+	j.policy = coverage.Policy{
+		Window: c.Window, MinUsable: c.MinUsable, StartingFor: c.Starting, UnobservedFor: c.Unobserved,
+		ProvenFor: time.Duration(c.ProvenDays) * day, UnsteadyWithin: time.Duration(c.UnsteadyDays) * day, UnsteadyAfter: c.UnsteadyChanges,
+	}
+}
+
+// refresh makes the indexes anew where the registry has changed, or the day, by which its terms hold.
+// What is known of a connector stays.
+func (j *judge) refresh() {
+	rev, today := j.dir.Rev(), dayOf(j.state.Now())
+	if rev == j.rev && today.Equal(j.today) {
+		return
+	}
+	j.rev, j.today = rev, today
+	j.adopt()
 	before := j.piles
 	j.piles = make(map[charge.PileID]*pile, len(before))
 	towns := make(map[charge.DivisionCode]*town, len(j.towns))
@@ -169,18 +235,20 @@ func (j *judge) refresh() {
 	// By name: while the directory is refreshed, a pile may hold its station as it was before.
 	stations := make(map[stationKey]*station)
 	for s := range j.dir.Stations() {
-		if t := towns[s.Township]; t != nil && s.Kind == charge.Public {
-			one := &station{registered: s}
+		terms := s.TermsAt(today)
+		if t := towns[terms.Township]; t != nil && terms.Kind == charge.Public {
+			one := &station{registered: s, terms: terms, schedule: terms.Schedule()}
 			stations[stationKey{s.Operator, s.ID}] = one
 			t.stations = append(t.stations, one)
 		}
 	}
 	for registered := range j.dir.Piles() {
-		t := towns[registered.Station.Township]
+		terms := registered.Station.TermsAt(today)
+		t := towns[terms.Township]
 		if t == nil {
 			continue
 		}
-		p := &pile{registered: registered, town: t, guns: make([]gun, len(registered.Connectors))}
+		p := &pile{registered: registered, terms: terms, town: t, guns: make([]gun, len(registered.Connectors))}
 		known := before[registered.ID]
 		if known != nil {
 			p.Pile = known.Pile
@@ -193,16 +261,16 @@ func (j *judge) refresh() {
 					p.guns[i].changed = false
 				}
 			}
-			p.guns[i].SilenceMS = j.state.SilenceLimit(c.ReportEvery).Milliseconds()
+			j.state.Limit(&p.guns[i].Connector, j.inForce.Silence.Limit(terms.Kind, c.ReportEvery), j.inForce.StatusLimit.Of(terms.Kind))
 		}
 		j.piles[registered.ID] = p
 	}
 	j.ordered = slices.SortedFunc(maps.Values(j.piles), func(a, b *pile) int {
-		return cmp.Or(cmp.Compare(a.registered.ID.Operator, b.registered.ID.Operator), cmp.Compare(a.registered.ID.Equipment, b.registered.ID.Equipment))
+		return comparePiles(a.registered.ID, b.registered.ID)
 	})
 	for _, p := range j.ordered { // in one order, so that power adds up to the same on every replay
 		if s := stations[stationKey{p.registered.Station.Operator, p.registered.Station.ID}]; s != nil {
-			p.counts = shut(s.registered) == ""
+			p.counts = s.shut(today) == ""
 			s.piles = append(s.piles, p)
 		}
 	}
@@ -265,7 +333,7 @@ func (j *judge) read(p *pile, r *charge.Reading) {
 	case charge.KindStatus, charge.KindTelemetry:
 		for i := range p.guns {
 			if p.registered.Connectors[i].ID == r.Connector {
-				j.step(p, i, func(c *health.Connector) { j.state.Tell(&p.Pile, c, r) })
+				j.step(p, i, func(c *health.Connector) { j.note(j.state.Tell(&p.Pile, c, r)) })
 			} else {
 				j.step(p, i, func(c *health.Connector) { j.state.Return(c, received) })
 			}
@@ -275,14 +343,25 @@ func (j *judge) read(p *pile, r *charge.Reading) {
 		if r.Kind == charge.KindAlarm && r.Level == "danger" {
 			j.danger(p, r)
 		}
+		if i := p.gun(r.Connector); r.Kind == charge.KindOrder && i >= 0 {
+			j.note(j.state.Order(&p.Pile, &p.guns[i].Connector, r))
+		}
 	}
-	if (r.Kind == charge.KindOrder || r.Kind == charge.KindTelemetry) && r.Tells(charge.HasEnergy) && r.EnergyKWh >= provesKWh {
+	if (r.Kind == charge.KindOrder || r.Kind == charge.KindTelemetry) && r.Tells(charge.HasEnergy) && r.EnergyKWh*1000 >= j.inForce.Coverage.ProvenWh {
 		j.prove(p, r)
 	}
 }
 
-// provesKWh is the energy of a session that proves a township (judgement.md §6).
-const provesKWh = 1
+// note counts what came late.
+func (j *judge) note(taken health.Taken) {
+	switch taken {
+	case health.ComeLate:
+		j.changed.late++
+	case health.TooLate:
+		j.changed.tooLate++
+	case health.InTime, health.Old:
+	}
+}
 
 // prove takes note of a session: that a driver was served is news of its township for hours at most.
 func (j *judge) prove(p *pile, r *charge.Reading) {
@@ -301,7 +380,7 @@ func (j *judge) prove(p *pile, r *charge.Reading) {
 // may be news all the same, from a clock set back. A household's is its own affair.
 func (j *judge) danger(p *pile, r *charge.Reading) {
 	i := p.gun(r.Connector)
-	if i < 0 || p.registered.Station.Kind == charge.Residential || r.At.UnixMilli() == p.guns[i].dangerAt {
+	if i < 0 || p.terms.Kind == charge.Residential || r.At.UnixMilli() == p.guns[i].dangerAt {
 		return
 	}
 	p.guns[i].dangerAt = r.At.UnixMilli()
@@ -404,7 +483,7 @@ func (l look) String() string {
 
 func (j *judge) event(p *pile, connector charge.ConnectorID, e charge.Event) {
 	s := p.registered.Station
-	e.At, e.Township, e.Operator, e.Station = j.state.Now(), s.Township, s.Operator, s.Name
+	e.At, e.Township, e.Operator, e.Station = j.state.Now(), p.terms.Township, s.Operator, s.Name
 	e.Pile, e.Conn = p.registered.ID.String(), connector
 	j.changed.events = append(j.changed.events, numberedEvent{event: e})
 }
@@ -435,6 +514,7 @@ func (j *judge) tick(watched func(charge.PileID) bool) {
 		t.stale = true
 		j.mark(t)
 	}
+	j.closeSome()
 	maps.DeleteFunc(j.live, func(key charge.ConnectorKey, _ *charge.LiveConnector) bool { return !watched(key.Pile) })
 }
 
@@ -509,46 +589,119 @@ func (j *judge) evidence(t *town) []coverage.Station {
 			continue
 		}
 		first := len(j.connectors)
+		why := s.shut(j.today)
 		for _, p := range s.piles {
+			excused := j.excused(p, j.state.Now().Add(-excusedWithin), j.state.Now())
 			for i := range p.guns {
-				if c := &p.registered.Connectors[i]; !j.serves(c.Opened, c.Closed) {
+				if c := &p.registered.Connectors[i]; why != "" || !j.serves(c.Opened, c.Closed) {
 					continue
 				}
-				j.connectors = append(j.connectors, j.witness(&p.guns[i]))
+				j.connectors = append(j.connectors, j.witness(s, &p.guns[i], excused))
 			}
 		}
 		j.judged = append(j.judged, s)
-		j.stations = append(j.stations, coverage.Station{Opened: s.registered.Opened, Shut: shut(s.registered), Connectors: j.connectors[first:]})
+		j.stations = append(j.stations, coverage.Station{Opened: s.registered.Opened, Shut: why, Connectors: j.connectors[first:]})
 	}
 	return j.stations
 }
 
-// shut tells why a public station cannot cover its township (judgement.md §6), "" where it can.
-func shut(s *charge.Station) string {
-	switch {
-	case s.Mobile:
-		return coverage.ReasonMobile
-	case s.Access != "" && s.Access != "public":
-		return coverage.ReasonLimited
+// excusedWithin is how far back excused time matters to coverage: as far as health keeps minutes for it.
+const excusedWithin = 96 * time.Hour
+
+// excused gives the granted excuses of a pile that lie within a time and count, by the limits of the
+// policy: what is over them is not excused (judgement.md §3).
+func (j *judge) excused(p *pile, from, until time.Time) []charge.Span {
+	if len(j.dir.Excuses(p.registered.ID, p.terms.Township, from, until)) == 0 {
+		return nil
 	}
-	return ""
+	year := time.Date(from.In(charge.Zone).Year(), 1, 1, 0, 0, 0, 0, charge.Zone)
+	var spans []charge.Span
+	byKind := make(map[charge.ExcuseKind][]charge.Excuse)
+	for _, e := range j.dir.Excuses(p.registered.ID, p.terms.Township, year, until) {
+		if most := j.inForce.Excuses.GroupSilence.AnEvent; e.Kind == charge.GroupSilence && e.Until.Sub(e.From) > most {
+			e.Until = e.From.Add(most)
+		}
+		byKind[e.Kind] = append(byKind[e.Kind], e)
+	}
+	for kind, all := range byKind {
+		limit := until.Sub(year)
+		switch kind {
+		case charge.Maintenance:
+			limit = j.inForce.Excuses.MaintenanceAYear
+		case charge.GroupSilence:
+			limit = time.Duration(j.inForce.Excuses.GroupSilence.DaysAYear) * 24 * time.Hour
+		case charge.PlatformOutage, charge.PowerCut, charge.Site:
+		}
+		counting, _ := charge.WithinYearlyLimit(all, limit)
+		spans = append(spans, counting...)
+	}
+	spans = slices.DeleteFunc(spans, func(s charge.Span) bool { return !s.From.Before(until) || !s.Until.After(from) })
+	slices.SortFunc(spans, func(a, b charge.Span) int { return a.From.Compare(b.From) })
+	return spans
 }
 
-func (j *judge) witness(g *gun) coverage.Connector {
+// shut tells why the public station cannot cover its township on a day (judgement.md §6), "" where it can.
+func (s *station) shut(day time.Time) string {
+	switch {
+	case s.terms.Mobile:
+		return coverage.ReasonMobile
+	case s.terms.Access != "" && s.terms.Access != "public":
+		return coverage.ReasonLimited
+	case s.schedule.Always():
+		return ""
+	}
+	yesterday := day.AddDate(0, 0, -1)
+	if len(s.schedule.Minutes(day))+len(s.schedule.Minutes(yesterday)) > 0 {
+		return ""
+	}
+	if s.schedule.InSeason(day) {
+		return coverage.ReasonClosedHours
+	}
+	return coverage.ReasonClosedSeason
+}
+
+func (j *judge) witness(s *station, g *gun, excused []charge.Span) coverage.Connector {
+	now := j.state.Now()
 	c := coverage.Connector{
 		Heard: g.Heard != 0, Told: g.Told, Status: g.Shown(), Silent: g.Silent, UsableNow: j.state.Usable(&g.Connector),
-		Proven: instant(g.provenAt),
+		Blocked: j.state.Blocked(&g.Connector), Proven: instant(g.provenAt),
+		Excused: slices.ContainsFunc(excused, func(e charge.Span) bool { return !now.Before(e.From) && now.Before(e.Until) }),
 	}
-	if c.Heard {
-		c.Unheard = j.state.Now().Sub(instant(g.Heard))
+	if !c.Heard {
+		return c
 	}
-	if g.LastUsable != 0 && j.state.Observed(g.LastUsable) < j.policy.Window {
-		c.Usable = j.policy.Window
+	c.Unheard = now.Sub(instant(g.Heard))
+	if g.FirstUsable == 0 {
+		return c
 	}
-	if g.LastUsable != 0 && j.state.Now().Sub(instant(g.LastUsable)) < j.policy.Window {
-		c.UsableSeen = j.policy.Window
+	usable, _ := j.state.UsableObserved(&g.Connector, j.policy.Window, left(excused, s, now))
+	c.Usable = time.Duration(usable) * time.Minute
+	c.UsableSeen = c.Usable
+	if len(excused) > 0 || j.state.Observed(now.Add(-j.policy.Window).UnixMilli()) < j.policy.Window {
+		c.UsableSeen = time.Duration(j.state.UsableSince(&g.Connector, now.Add(-j.policy.Window))) * time.Minute
 	}
 	return c
+}
+
+// left is what the window of coverage leaves out: excused time, and the time in which the station is closed.
+func left(excused []charge.Span, s *station, now time.Time) []charge.Span {
+	if s.schedule.Always() {
+		return excused
+	}
+	out := slices.Clone(excused)
+	closed := now.Add(-excusedWithin)
+	for day := dayOf(closed); !day.After(now); day = day.AddDate(0, 0, 1) {
+		for _, open := range s.schedule.Spans(day) {
+			if closed.Before(open.From) {
+				out = append(out, charge.Span{From: closed, Until: open.From})
+			}
+			closed = later(closed, open.Until)
+		}
+	}
+	if closed.Before(now) {
+		out = append(out, charge.Span{From: closed, Until: now})
+	}
+	return out
 }
 
 // figures counts a township's connectors now.
@@ -558,7 +711,7 @@ func (j *judge) figures(t *town) charge.TownshipState {
 		NotObserved: t.verdict.NotObserved, Proven: t.verdict.Proven,
 	}
 	for _, s := range t.stations {
-		if shut(s.registered) != "" || !j.serves(s.registered.Opened, s.registered.Closed) {
+		if s.shut(j.today) != "" || !j.serves(s.registered.Opened, s.registered.Closed) {
 			continue
 		}
 		shown.Stations++
@@ -610,6 +763,31 @@ type step struct {
 	events     []numberedEvent
 	live       []liveConnector
 	unanswered bool // it was published, and the log has not said whether it has it
+
+	connectorDays []registry.ConnectorDay
+	pileDays      []registry.PileDay
+	sums          []registry.DaySum
+	townDays      []registry.TownshipDay
+	late, tooLate int // readings
+}
+
+// rows is what of the step is kept in the registry, nil where there is nothing.
+func (s *step) rows(epoch uint64) *registry.Health {
+	h := &registry.Health{
+		Epoch: epoch, Townships: s.townships, Connectors: s.connectors, ConnectorDays: s.connectorDays, PileDays: s.pileDays,
+		Sums: s.sums, TownshipDays: s.townDays,
+	}
+	for _, e := range s.events {
+		switch e.event.Kind {
+		case charge.CoverageGained, charge.CoverageLost, charge.CoverageUnsteady:
+			h.Events = append(h.Events, e.event)
+		case charge.ConnectorFault, charge.ConnectorRestored, charge.ConnectorOffline, charge.ConnectorSilent, charge.DangerAlarm:
+		}
+	}
+	if len(h.Townships)+len(h.Connectors)+len(h.ConnectorDays)+len(h.PileDays)+len(h.Sums)+len(h.TownshipDays)+len(h.Events) == 0 {
+		return nil
+	}
+	return h
 }
 
 // A liveConnector is what a watched connector is like now.
@@ -621,7 +799,10 @@ type liveConnector struct {
 // collect gives what has changed since it was last called, and forgets it; live values only where
 // they are wanted.
 func (j *judge) collect(withLive bool) step {
-	s := step{seq: j.seq, at: j.state.Now(), events: j.changed.events}
+	s := step{
+		seq: j.seq, at: j.state.Now(), events: j.changed.events, connectorDays: j.changed.connectorDays, pileDays: j.changed.pileDays,
+		sums: j.changed.sums, townDays: j.changed.townDays, late: j.changed.late, tooLate: j.changed.tooLate,
+	}
 	slices.SortFunc(j.changed.towns, func(a, b *town) int { return cmp.Compare(a.shown.Township, b.shown.Township) })
 	for _, t := range j.changed.towns {
 		t.changed = false
@@ -640,7 +821,7 @@ func (j *judge) collect(withLive bool) step {
 			Since: instant(g.Since), LastHeard: instant(g.Heard), LastUsable: instant(g.LastUsable),
 		})
 	}
-	j.changed.guns, j.changed.towns, j.changed.events = nil, nil, nil
+	j.changed = changes{live: j.changed.live}
 	if withLive {
 		for key := range j.changed.live {
 			if v := j.live[key]; v != nil {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"slices"
@@ -12,6 +13,7 @@ import (
 
 	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
+	"pilewatch/internal/policy"
 	"pilewatch/internal/registry"
 )
 
@@ -27,6 +29,9 @@ const (
 // fakeDirectory is a registry of a few stations; whoever changes it raises rev.
 type fakeDirectory struct {
 	rev      int64
+	minimum  time.Duration // that a connector must have been usable
+	lateness time.Duration // 0: the default
+	excuses  []charge.Excuse
 	stations []*charge.Station
 	piles    []*registry.Pile
 }
@@ -34,6 +39,21 @@ type fakeDirectory struct {
 func (d *fakeDirectory) Rev() int64                          { return d.rev }
 func (d *fakeDirectory) Piles() iter.Seq[*registry.Pile]     { return slices.Values(d.piles) }
 func (d *fakeDirectory) Stations() iter.Seq[*charge.Station] { return slices.Values(d.stations) }
+func (d *fakeDirectory) Policies() policy.Policies {
+	p := *policy.Default()
+	p.Coverage.MinUsable = d.minimum
+	p.Lateness = cmp.Or(d.lateness, p.Lateness)
+	return policy.Policies{&p}
+}
+func (d *fakeDirectory) Excuses(pile charge.PileID, _ charge.DivisionCode, from, until time.Time) []charge.Excuse {
+	var all []charge.Excuse
+	for _, e := range d.excuses {
+		if e.Operator == pile.Operator && (e.Pile == "" || e.Pile == pile.Equipment) && e.From.Before(until) && from.Before(e.Until) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
 func (d *fakeDirectory) Divisions() []charge.Division {
 	var all []charge.Division
 	for _, code := range []charge.DivisionCode{"37", "371721", townA, townB, townC} {
@@ -537,7 +557,7 @@ func drawScript(t *rapid.T) script {
 }
 
 func province() *fakeDirectory {
-	dir := &fakeDirectory{}
+	dir := &fakeDirectory{minimum: 10 * time.Minute}
 	dir.add("1", townA, 2)
 	dir.add("2", townA, 2)
 	dir.add("3", townB, 2)
@@ -680,11 +700,21 @@ func TestAnyCutIntoBatchesGivesTheSame(t *testing.T) {
 
 func TestARestartFindsALossAtTheSameMessage(t *testing.T) {
 	dir := province()
-	c := newCourt(0, dir)
-	c.message(statusOf("1", "1", charge.Idle))
-	c.message(faultOf("1", "1", "flood"))
-	c.passAlive(24*time.Hour-time.Minute, "1")
-	c.pass(50 * time.Second)
+	// until plays the log up to a tick, as long as go on says so.
+	play := func(goOn func(*court) bool) *court {
+		c := newCourt(0, dir)
+		c.message(statusOf("1", "1", charge.Idle))
+		c.passAlive(15*time.Minute, "1")
+		c.message(faultOf("1", "1", "flood"))
+		c.collect(false)
+		for goOn(c) {
+			c.message(charge.Reading{Pile: pileNamed("1"), Kind: charge.KindHeartbeat})
+			c.pass(10 * time.Second)
+		}
+		return c
+	}
+	lost := play(func(c *court) bool { return !slices.Contains(c.events(), "coverage_lost 101 effective>failing") }).now
+	c := play(func(c *court) bool { return c.now.Before(lost.Add(-10 * time.Second)) })
 	c.collect(false)
 	data, err := c.save(0)
 	if err != nil {
@@ -694,7 +724,7 @@ func TestARestartFindsALossAtTheSameMessage(t *testing.T) {
 	if _, err := c.restore(data); err != nil {
 		t.Fatal(err)
 	}
-	c.now = c.now.Add(15 * time.Second) // the day has passed, and the tick that tells it is yet to come
+	c.now = lost // the minutes have run out, and the tick that tells it is yet to come
 	c.message(charge.Reading{Pile: pileNamed("1"), Kind: charge.KindHeartbeat})
 	if got := c.events(); len(got) != 0 {
 		t.Errorf("at a heartbeat after the restart: got %v, want no event", got)
@@ -707,6 +737,7 @@ func TestARestartFindsALossAtTheSameMessage(t *testing.T) {
 
 func TestEventsAreNumberedAcrossCollects(t *testing.T) {
 	dir := province()
+	dir.minimum = 0
 	c := newCourt(0, dir)
 	c.message(statusOf("1", "1", charge.Idle), statusOf("3", "1", charge.Idle))
 	c.message(faultOf("1", "1", "flood"), faultOf("3", "1", "flood"))

@@ -34,6 +34,7 @@ const (
 // registry, publishes it, and keeps a checkpoint to go on from.
 type owner struct {
 	judge    *judge
+	epoch    uint64 // of its lease; 0 where there is none
 	log      *journal.Log
 	store    healthStore
 	watched  *journal.Watched
@@ -56,6 +57,8 @@ type retelling struct {
 
 type healthMetrics struct {
 	readings prometheus.Counter
+	late     prometheus.Counter
+	tooLate  prometheus.Counter
 	events   *prometheus.CounterVec
 	retries  prometheus.Counter
 	behind   *prometheus.GaugeVec
@@ -66,6 +69,8 @@ func newHealthMetrics(reg prometheus.Registerer) healthMetrics {
 	f := promauto.With(reg)
 	return healthMetrics{
 		readings: f.NewCounter(prometheus.CounterOpts{Name: "ingest_health_readings_total", Help: "Readings judged."}),
+		late:     f.NewCounter(prometheus.CounterOpts{Name: "ingest_health_late_readings_total", Help: "Readings that came late, within the lateness limit: they correct days that are not frozen."}),
+		tooLate:  f.NewCounter(prometheus.CounterOpts{Name: "ingest_health_too_late_readings_total", Help: "Readings that came later than the lateness limit: they are in the history, and change no day."}),
 		events:   f.NewCounterVec(prometheus.CounterOpts{Name: "ingest_health_events_total", Help: "Events found, by kind."}, []string{"kind"}),
 		retries:  f.NewCounter(prometheus.CounterOpts{Name: "ingest_health_retries_total", Help: "Steps saved or published again because the registry or the log did not answer."}),
 		behind:   f.NewGaugeVec(prometheus.GaugeOpts{Name: "ingest_health_behind_seconds", Help: "Age of the log's time that is judged; ticks come every 10 s."}, []string{"partition"}),
@@ -237,14 +242,16 @@ func (o *owner) publish(ctx context.Context) error {
 	}
 	s := o.unsaved
 	begun := time.Now()
-	if len(s.townships)+len(s.connectors) > 0 {
+	if rows := s.rows(o.epoch); rows != nil {
 		if err := o.insist(ctx, func() error {
-			return o.store.SaveHealth(ctx, o.judge.partition, s.seq, &registry.Health{Townships: s.townships, Connectors: s.connectors})
+			return o.store.SaveHealth(ctx, o.judge.partition, s.seq, rows)
 		}); err != nil || ctx.Err() != nil {
 			return err
 		}
 		o.saved = s.seq
 	}
+	o.metrics.late.Add(float64(s.late))
+	o.metrics.tooLate.Add(float64(s.tooLate))
 	change := journal.Change{Partition: o.judge.partition, LogSeq: s.seq, At: s.at, Townships: s.townships}
 	for _, e := range s.events {
 		if e.seq > o.changes.LogSeq {
@@ -324,7 +331,7 @@ func (o *owner) insist(ctx context.Context, do func() error) error {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // the caller looks at ctx
 		}
-		if errors.Is(err, journal.ErrStale) {
+		if errors.Is(err, journal.ErrStale) || errors.Is(err, registry.ErrStale) {
 			return err
 		}
 		o.metrics.retries.Inc()

@@ -86,6 +86,9 @@ func (p *platform) addRegistry(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if _, err := p.registry.ImportPolicy(t.Context(), []byte("version: at once\nfrom: 2023-01-02\ncoverage:\n  min_usable_minutes: 0\n")); err != nil {
+		t.Fatal(err)
+	}
 	if p.dir, err = p.registry.Directory(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,8 @@ type Ingest struct {
 	windows  *windows // nil where the store has none
 	days     *days    // nil where the store has none
 	tidier   *tidier
-	newOwner func(partition int) *owner
+	groups   *groups
+	newOwner func(partition int, epoch uint64) *owner
 	slog     *slog.Logger
 	metrics  prometheus.Registerer
 	holder   string
@@ -53,13 +54,14 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 		in.days = &days{store: cs, log: log, divisions: dir.Divisions, states: reg.TownshipStates, slog: logger}
 	}
 	m := newHealthMetrics(metrics)
-	in.newOwner = func(p int) *owner {
+	in.newOwner = func(p int, epoch uint64) *owner {
 		return &owner{
-			judge: newJudge(p, log.PartitionOf, dir), log: log, store: reg, watched: watched,
+			judge: newJudge(p, log.PartitionOf, dir), epoch: epoch, log: log, store: reg, watched: watched,
 			slog: logger.With("partition", p), metrics: m,
 		}
 	}
 	in.tidier = newTidier(log, store, logger, metrics)
+	in.groups = newGroups(reg, dir, logger, metrics)
 	return in, nil
 }
 
@@ -85,11 +87,12 @@ func (in *Ingest) Run(ctx context.Context) error {
 func (in *Ingest) tasks() []task {
 	var all []task
 	for p := range in.log.Partitions() {
-		all = append(all, task{fmt.Sprintf("health-%d", p), func(ctx context.Context, _ uint64) error { return in.newOwner(p).run(ctx) }})
+		all = append(all, task{fmt.Sprintf("health-%d", p), func(ctx context.Context, epoch uint64) error { return in.newOwner(p, epoch).run(ctx) }})
 	}
 	if in.days != nil {
 		all = append(all, task{"days", func(ctx context.Context, _ uint64) error { return in.days.run(ctx) }})
 	}
+	all = append(all, task{"groups", func(ctx context.Context, _ uint64) error { return in.groups.run(ctx) }})
 	return append(all, task{"tidy", func(ctx context.Context, _ uint64) error { in.tidier.run(ctx); return nil }})
 }
 

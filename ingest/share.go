@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"pilewatch/internal/journal"
+	"pilewatch/internal/registry"
 )
 
 // A task is something of which there may be only one at a time among all ingest processes: judging
@@ -123,7 +124,7 @@ func (s *shares) start(ctx context.Context, t task, lease *journal.Lease) {
 		case lost != nil:
 			s.log.Warn("task is given up, another process may do it", "task", t.name, "err", lost)
 			err = nil // whatever it could not write, the next one does
-		case errors.Is(err, journal.ErrStale):
+		case errors.Is(err, journal.ErrStale), errors.Is(err, registry.ErrStale):
 			s.log.Warn("task is given up, another process does it", "task", t.name, "err", err)
 			err = nil
 		}

@@ -130,7 +130,10 @@ func Judge(p Policy, now time.Time, stations []Station) Verdict {
 
 // serves tells whether one connector makes its township effective.
 func (p Policy) serves(c *Connector) bool {
-	return c.Heard && c.Unheard <= p.UnobservedFor && !c.Blocked && c.Usable > 0 && c.Usable >= p.MinUsable
+	if !c.Heard || c.Unheard > p.UnobservedFor || c.Blocked {
+		return false
+	}
+	return (c.Usable > 0 || c.UsableNow) && c.Usable >= p.MinUsable
 }
 
 // whyFailing names the cause that all connectors share.

@@ -248,6 +248,12 @@ func (s Schedule) Open(at time.Time) bool {
 	return slices.ContainsFunc(s.Minutes(at), func(m MinuteSpan) bool { return minute >= m.From && minute < m.Until })
 }
 
+// InSeason tells whether the day (Asia/Shanghai) in which at lies is in season.
+func (s Schedule) InSeason(at time.Time) bool {
+	at = at.In(Zone)
+	return s.inSeason(int(at.Month())*100 + at.Day())
+}
+
 func (s Schedule) inSeason(monthDay int) bool {
 	return len(s.seasons) == 0 || slices.ContainsFunc(s.seasons, func(one season) bool {
 		if one.first <= one.last {

@@ -44,7 +44,7 @@ func fieldsOf(p *Policy) []field {
 		whole("availability.league_from_connectors", 30, 1, 1_000_000, &p.Availability.LeagueFrom),
 		percent("availability.league_interval_pct", 95, &p.Availability.LeagueShare),
 
-		duration("coverage.min_usable_minutes", time.Minute, 60, 1, 10080, &c.MinUsable),
+		duration("coverage.min_usable_minutes", time.Minute, 60, 0, 10080, &c.MinUsable),
 		duration("coverage.window_hours", time.Hour, 24, 1, 168, &c.Window),
 		duration("coverage.unobserved_hours", time.Hour, 72, 1, 720, &c.Unobserved),
 		duration("coverage.starting_days", aDay, 7, 0, 90, &c.Starting),

@@ -63,8 +63,8 @@ func TestWhatIsRefused(t *testing.T) {
 		{"a key outside its section", head + "min_usable_minutes: 60\n", []LineError{
 			{3, "min_usable_minutes", "unknown key; docs/policy.md lists them"},
 		}},
-		{"out of range, and of the wrong type, all of them", head + "coverage:\n  min_usable_minutes: 0\n  window_hours: \"24\"\n  proven_days: 1.5\n  proven_kwh: .nan\n", []LineError{
-			{4, "coverage.min_usable_minutes", `"0" is out of range: want 1 to 10080`},
+		{"out of range, and of the wrong type, all of them", head + "coverage:\n  min_usable_minutes: -1\n  window_hours: \"24\"\n  proven_days: 1.5\n  proven_kwh: .nan\n", []LineError{
+			{4, "coverage.min_usable_minutes", `"-1" is out of range: want 0 to 10080`},
 			{5, "coverage.window_hours", `"24" is not a number`},
 			{6, "coverage.proven_days", `"1.5" is not a whole number`},
 			{7, "coverage.proven_kwh", `".nan" is not a number in plain digits`},

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -50,6 +51,7 @@ func ShownAs(c *charge.ConnectorState) string {
 
 // Health is what one step of a partition's owner has changed.
 type Health struct {
+	Epoch         uint64 // of the owner's lease
 	Townships     []charge.TownshipState
 	Connectors    []charge.ConnectorState
 	ConnectorDays []ConnectorDay
@@ -59,12 +61,18 @@ type Health struct {
 	Events        []charge.Event // those of coverage are kept
 }
 
+// ErrStale is returned by SaveHealth where a later owner of the partition has saved.
+var ErrStale = errors.New("a later owner of the partition has saved")
+
 // SaveHealth writes a step in one transaction. The rows are absolute; one that is older by its log
 // sequence than what is stored is left out, so that a repeated or late step is harmless. States of
 // connectors that are not registered are left out, and a frozen day is never changed.
 func (r *Registry) SaveHealth(ctx context.Context, partition int, logSeq uint64, h *Health) error {
 	seq := int64(logSeq) //nolint:gosec // JetStream's sequences stay far below 2^63
 	err := r.inWrite(ctx, func(tx *sql.Tx) error {
+		if err := takePartition(ctx, tx, partition, seq, int64(h.Epoch)); err != nil { //nolint:gosec // as above
+			return err
+		}
 		if err := saveTownships(ctx, tx, seq, h.Townships); err != nil {
 			return err
 		}
@@ -83,15 +91,25 @@ func (r *Registry) SaveHealth(ctx context.Context, partition int, logSeq uint64,
 		if err := saveTownshipDays(ctx, tx, seq, h.TownshipDays); err != nil {
 			return err
 		}
-		if err := saveEvents(ctx, tx, h.Events); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO health_partition (number, log_seq) VALUES (?, ?)
-			ON CONFLICT (number) DO UPDATE SET log_seq = max(log_seq, excluded.log_seq)`, partition, seq)
-		return err
+		return saveEvents(ctx, tx, h.Events)
 	})
 	if err != nil {
 		return fmt.Errorf("save health of partition %d, %d townships, %d connectors: %w", partition, len(h.Townships), len(h.Connectors), err)
+	}
+	return nil
+}
+
+// takePartition moves the partition's position, unless a later owner has.
+func takePartition(ctx context.Context, tx *sql.Tx, partition int, seq, epoch int64) error {
+	var last int64
+	err := tx.QueryRowContext(ctx, `INSERT INTO health_partition (number, log_seq, epoch) VALUES (?, ?, ?)
+		ON CONFLICT (number) DO UPDATE SET log_seq = max(log_seq, excluded.log_seq), epoch = max(epoch, excluded.epoch)
+		RETURNING epoch`, partition, seq, epoch).Scan(&last)
+	if err != nil {
+		return err
+	}
+	if last > epoch {
+		return fmt.Errorf("epoch %d after %d: %w", epoch, last, ErrStale)
 	}
 	return nil
 }
@@ -100,11 +118,11 @@ func saveTownships(ctx context.Context, tx *sql.Tx, seq int64, townships []charg
 	if len(townships) == 0 {
 		return nil
 	}
-	put, err := tx.PrepareContext(ctx, `INSERT INTO township_state (township, state, since, reason, not_observed, last_usable,
+	put, err := tx.PrepareContext(ctx, `INSERT INTO township_state (township, state, since, reason, not_observed, proven, last_usable,
 			stations, connectors, online, usable, charging, fault, power_kw, log_seq)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (township) DO UPDATE SET state = excluded.state, since = excluded.since, reason = excluded.reason,
-			not_observed = excluded.not_observed, last_usable = excluded.last_usable, stations = excluded.stations,
+			not_observed = excluded.not_observed, proven = excluded.proven, last_usable = excluded.last_usable, stations = excluded.stations,
 			connectors = excluded.connectors, online = excluded.online, usable = excluded.usable,
 			charging = excluded.charging, fault = excluded.fault, power_kw = excluded.power_kw, log_seq = excluded.log_seq
 		WHERE excluded.log_seq >= township_state.log_seq`)
@@ -112,7 +130,7 @@ func saveTownships(ctx context.Context, tx *sql.Tx, seq int64, townships []charg
 		return err
 	}
 	for _, t := range townships {
-		if _, err := put.ExecContext(ctx, string(t.Township), string(t.State), millis(t.Since), t.Reason, t.NotObserved,
+		if _, err := put.ExecContext(ctx, string(t.Township), string(t.State), millis(t.Since), t.Reason, t.NotObserved, t.Proven,
 			millis(t.LastUsable), t.Stations, t.Connectors, t.Online, t.Usable, t.Charging, t.Fault, t.PowerKW, seq); err != nil {
 			return fmt.Errorf("write township %s: %w", t.Township, err)
 		}
@@ -168,14 +186,14 @@ func (r *Registry) TownshipStates(ctx context.Context) ([]charge.TownshipState, 
 	err := each(ctx, r.read, func(rows *sql.Rows) error {
 		var t charge.TownshipState
 		var since, lastUsable sql.NullInt64
-		if err := rows.Scan(&t.Township, &t.State, &since, &t.Reason, &t.NotObserved, &lastUsable, &t.Stations, &t.Connectors,
+		if err := rows.Scan(&t.Township, &t.State, &since, &t.Reason, &t.NotObserved, &t.Proven, &lastUsable, &t.Stations, &t.Connectors,
 			&t.Online, &t.Usable, &t.Charging, &t.Fault, &t.PowerKW); err != nil {
 			return err
 		}
 		t.Since, t.LastUsable = fromMillis(since, time.UTC), fromMillis(lastUsable, time.UTC)
 		all = append(all, t)
 		return nil
-	}, `SELECT township, state, since, reason, not_observed, last_usable, stations, connectors, online, usable, charging,
+	}, `SELECT township, state, since, reason, not_observed, proven, last_usable, stations, connectors, online, usable, charging,
 		fault, power_kw FROM township_state ORDER BY township`)
 	if err != nil {
 		return nil, fmt.Errorf("read township states: %w", err)
