@@ -102,7 +102,7 @@ func TestRemove(t *testing.T) {
 				tokens[who.String()] = token
 			}
 			if tt.heard {
-				if err := r.SaveHealth(t.Context(), 0, 1, nil, heard); err != nil {
+				if err := r.SaveHealth(t.Context(), 0, 1, &Health{Connectors: heard}); err != nil {
 					t.Fatal(err)
 				}
 			}
