@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -40,8 +41,10 @@ type history struct {
 	store   temper
 
 	resting resting
+	again   *again                                                  // nil where the store forgets nothing
 	touch   func(ctx context.Context, batch []charge.Reading) error // told what was written, before it is confirmed; nil: nobody
 
+	stored  atomic.Int64 // readings that the store has taken
 	mu      sync.Mutex
 	refused int       // readings refused since that was last logged
 	said    time.Time // when that was
@@ -53,6 +56,7 @@ type historyMetrics struct {
 	rejected   prometheus.Counter
 	unreadable prometheus.Counter
 	retries    prometheus.Counter
+	rewound    prometheus.Counter
 	away       prometheus.Gauge
 	batches    prometheus.Gauge
 	readings   prometheus.Gauge
@@ -70,6 +74,7 @@ func newHistory(cfg *Config, points PointWriter, reject func(journal.Reject) err
 			rejected:   f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_rejected_total", Help: "Readings that the history refused for their content."}),
 			unreadable: f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_unreadable_total", Help: "Records of the log that nobody can read; they are skipped."}),
 			retries:    f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_retries_total", Help: "Writes tried again because the history did not answer or said so."}),
+			rewound:    f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_rewound_total", Help: "Times that the log was read again from further back, as the store had been started anew."}),
 			away:       f.NewGauge(prometheus.GaugeOpts{Name: "ingest_history_away", Help: "1 while the history does not take readings."}),
 			batches:    f.NewGauge(prometheus.GaugeOpts{Name: "ingest_history_backlog_batches", Help: "Batches in the log that are not in the history yet."}),
 			readings:   f.NewGauge(prometheus.GaugeOpts{Name: "ingest_history_backlog_readings", Help: "Readings in the log that are not in the history yet, heartbeats and the like included; of many batches by a sample."}),
@@ -96,9 +101,26 @@ func (h *history) prepare(ctx context.Context) bool {
 
 // run works until ctx ends.
 func (h *history) run(ctx context.Context, log *journal.Log) error {
-	if !h.prepare(ctx) {
-		return nil
+	for h.prepare(ctx) {
+		if h.again != nil {
+			rewound, err := h.again.begin(ctx, log)
+			if err != nil {
+				return unlessEnded(ctx, err)
+			}
+			if rewound {
+				h.metrics.rewound.Inc()
+				h.resting = newResting(restingAtMost) // an idle may be among what was forgotten
+			}
+		}
+		if err := h.work(ctx, log); !errors.Is(err, errStartedAnew) {
+			return err
+		}
 	}
+	return nil
+}
+
+// work writes what the log has until ctx ends, or with errStartedAnew.
+func (h *history) work(ctx context.Context, log *journal.Log) error {
 	durable, err := log.Durable(ctx, historyConsumer)
 	if err != nil {
 		return err
@@ -106,6 +128,9 @@ func (h *history) run(ctx context.Context, log *journal.Log) error {
 	defer durable.Stop()
 	work := make(chan job)
 	g, ctx := errgroup.WithContext(ctx)
+	if h.again != nil {
+		g.Go(func() error { return h.again.watch(ctx, log, durable, h.stored.Load) })
+	}
 	g.Go(func() error {
 		defer close(work)
 		return h.read(ctx, durable, work)
@@ -216,14 +241,19 @@ func (h *history) write(ctx context.Context, batch []charge.Reading) bool {
 		if rejected, ok := errors.AsType[*series.RejectedError](err); ok {
 			h.tell(batch, rejected)
 			h.metrics.rejected.Add(float64(rejected.Dropped))
-			h.metrics.written.Add(float64(len(batch) - rejected.Dropped))
+			h.took(len(batch) - rejected.Dropped)
 			return nil
 		}
 		if err == nil {
-			h.metrics.written.Add(float64(len(batch)))
+			h.took(len(batch))
 		}
 		return err
 	})
+}
+
+func (h *history) took(readings int) {
+	h.stored.Add(int64(readings))
+	h.metrics.written.Add(float64(readings))
 }
 
 // persist does what the store has to take part in until it succeeds, with pauses that double and as

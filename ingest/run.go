@@ -50,6 +50,9 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 		in.windows = newWindows(ws, dir, log.PartitionOf, log, logger, metrics)
 		in.history.touch = in.windows.touch
 	}
+	if st, ok := store.(starter); ok {
+		in.history.again = &again{store: st, slog: logger}
+	}
 	if cs, ok := store.(coverageStore); ok {
 		in.days = &days{store: cs, log: log, divisions: dir.Divisions, states: reg.TownshipStates, slog: logger}
 	}

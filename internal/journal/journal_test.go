@@ -1103,3 +1103,36 @@ func TestLiveValuesGoToWhoeverWatches(t *testing.T) {
 	default:
 	}
 }
+
+func TestARewoundConsumerIsGivenAgainWhatItHadConfirmed(t *testing.T) {
+	cfg := Embedded(t.TempDir())
+	l := openLog(t, cfg)
+	w := startWriter(t, l)
+	w.store(t, 0, 1)
+	w.store(t, 0, 2)
+	first := take(t, l, "history", 2)
+	if err := first.Confirm(first.got); err != nil {
+		t.Fatal(err)
+	}
+	after := first.got[0].Seq
+	for _, d := range first.got {
+		if len(d.Readings) > 0 && d.Readings[0].Seq == 1 {
+			after = d.Seq
+		}
+	}
+	first.Stop()
+	if err := l.Rewind(t.Context(), "history", after); err != nil {
+		t.Fatal(err)
+	}
+	w.end()
+	closeLog(t, l)
+	l = openLog(t, cfg) // as a kill right after it would find it
+	again := take(t, l, "history", 1)
+	if diff := cmp.Diff([]uint64{2}, seqsOf(again.got)); diff != "" {
+		t.Errorf("given again (-want +got):\n%s", diff)
+	}
+	b, err := again.Backlog(t.Context())
+	if err != nil || b.Confirmed != after {
+		t.Errorf("backlog: got %+v, %v, want what comes after %d not to be confirmed", b, err, after)
+	}
+}

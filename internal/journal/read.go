@@ -185,6 +185,15 @@ func (l *Log) peek(ctx context.Context, name string, patience time.Duration) (*D
 	return &Durable{log: l, consumer: consumer, name: name}, nil
 }
 
+// Rewind lets a consumer begin again behind sequence after, whatever it has confirmed. Nobody may be
+// taking from it meanwhile. It needs nats-server 2.14 or later, as the embedded log is.
+func (l *Log) Rewind(ctx context.Context, name string, after uint64) error {
+	if _, err := l.js.ResetConsumerToSequence(ctx, readingsStream, name, after+1); err != nil {
+		return fmt.Errorf("wind consumer %s of the log back behind %d: %w", name, after, err)
+	}
+	return nil
+}
+
 // Next waits for a batch, then gathers more for at most wait or until there are readings in hand.
 // After ctx has ended it gives nothing and no error. A record that nobody can read comes as a
 // Delivery with Err; one of a later version of this program is an error, and stays in the log.

@@ -343,6 +343,25 @@ func (x *Influx) version(ctx context.Context) (string, error) {
 	return v, nil
 }
 
+// Started tells since when this InfluxDB runs, in its own words: another answer is another run of it.
+func (x *Influx) Started(ctx context.Context) (string, error) {
+	var ready struct{ Started string } // 2.x
+	err := x.call(ctx, http.MethodGet, "/ready", nil, "", nil, &ready)
+	var answer *influxhttp.Error
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+		var vars struct{ System struct{ Started string } } // 1.8
+		err = x.call(ctx, http.MethodGet, "/debug/vars", nil, "", nil, &vars)
+		ready.Started = vars.System.Started
+	}
+	if err != nil {
+		return "", fmt.Errorf("ask InfluxDB since when it runs: %w", err)
+	}
+	if ready.Started == "" {
+		return "", errors.New("ask InfluxDB since when it runs: it does not say")
+	}
+	return ready.Started, nil
+}
+
 func (x *Influx) url(path string, query url.Values) string {
 	u := strings.TrimSuffix(x.cfg.URL, "/") + path
 	if len(query) > 0 {

@@ -128,6 +128,7 @@ func repository() string {
 // address and its files stay.
 type Server struct {
 	Addr string // host:port
+	Dir  string // of its files
 
 	path  string
 	args  []string
@@ -140,7 +141,7 @@ type Server struct {
 }
 
 const (
-	readyWithin = 30 * time.Second
+	readyWithin = 2 * time.Minute // InfluxDB reads its log of writes first
 	askEvery    = 20 * time.Millisecond
 	endWithin   = 10 * time.Second
 )
@@ -240,7 +241,7 @@ func InfluxServer(t testing.TB) *Server {
 	t.Helper()
 	path := influxd.find(t)
 	dir := t.TempDir()
-	s := &Server{Addr: freeAddr(t), path: path}
+	s := &Server{Addr: freeAddr(t), Dir: dir, path: path}
 	conf := filepath.Join(dir, "influxdb.conf")
 	writeFile(t, conf, fmt.Sprintf(`reporting-disabled = true
 bind-address = "127.0.0.1:0"
@@ -286,7 +287,7 @@ func MosquittoServer(t testing.TB, conf string) *Server {
 	t.Helper()
 	path := mosquitto.find(t)
 	dir := t.TempDir()
-	s := &Server{Addr: freeAddr(t), path: path}
+	s := &Server{Addr: freeAddr(t), Dir: dir, path: path}
 	_, port, err := net.SplitHostPort(s.Addr)
 	if err != nil {
 		t.Fatal(err)
