@@ -110,8 +110,15 @@ func (c *HistoryCopyCmd) copy(ctx context.Context, from *series.Embedded, to *se
 	if err := errors.Join(to.WriteLoads(ctx, loads), to.WriteEnergies(ctx, energies), to.WriteCoverage(ctx, days)); err != nil {
 		return err
 	}
-	fmt.Fprintf(tell, "\ncopied: %d readings (%d of them refused by InfluxDB: older than it keeps, or of another type), %d load windows, %d days of energy, %d of coverage\n",
-		done, refused, len(loads), len(energies), len(days))
+	available := 0
+	if err := from.EachAvailability(ctx, copyAtOnce, func(some []series.Availability) error {
+		available += len(some)
+		return to.WriteAvailability(ctx, some)
+	}); err != nil {
+		return err
+	}
+	fmt.Fprintf(tell, "\ncopied: %d readings (%d of them refused by InfluxDB: older than it keeps, or of another type), %d load windows, %d days of energy, %d of coverage, %d of piles\n",
+		done, refused, len(loads), len(energies), len(days), available)
 	return nil
 }
 

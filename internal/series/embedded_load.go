@@ -192,7 +192,7 @@ WHERE start_ms >= ? AND start_ms < ? AND operators != '' ORDER BY start_ms, divi
 	return all, nil
 }
 
-// WriteEnergies writes days; one that is there is replaced.
+// WriteEnergies writes whole days of divisions; a row that is there is replaced.
 func (e *Embedded) WriteEnergies(ctx context.Context, energies []Energy) error {
 	err := e.insertAll(ctx, "INSERT OR REPLACE INTO energy VALUES (?,?,?,?,?)", len(energies), func(i int) ([]any, error) {
 		n := &energies[i]
@@ -278,5 +278,6 @@ func (e *Embedded) purgeLong(ctx context.Context, before time.Time) error {
 	_, loads := e.write.ExecContext(ctx, "DELETE FROM load WHERE start_ms < ?", before.UnixMilli())
 	_, energies := e.write.ExecContext(ctx, "DELETE FROM energy WHERE day_ms < ?", days)
 	_, coverage := e.write.ExecContext(ctx, "DELETE FROM coverage WHERE day_ms < ?", days)
-	return errors.Join(loads, energies, coverage)
+	_, available := e.write.ExecContext(ctx, "DELETE FROM availability WHERE day_ms < ?", days)
+	return errors.Join(loads, energies, coverage, available)
 }

@@ -116,14 +116,14 @@ func TestFileOfANewerFormatIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Exec("PRAGMA user_version = 3; CREATE TABLE later (x)"); err != nil {
+	if _, err := db.Exec("PRAGMA user_version = 4; CREATE TABLE later (x)"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
 	e, err := OpenEmbedded(t.Context(), path, slog.New(slog.DiscardHandler))
-	if err == nil || !strings.Contains(err.Error(), "file has format 3, this program knows up to 2") || !strings.Contains(err.Error(), path) {
+	if err == nil || !strings.Contains(err.Error(), "file has format 4, this program knows up to 3") || !strings.Contains(err.Error(), path) {
 		t.Errorf("OpenEmbedded: got %v, %v, want it to name the file and both formats", e, err)
 	}
 	if db, err = sql.Open("sqlite", path); err != nil {
@@ -133,6 +133,47 @@ func TestFileOfANewerFormatIsRefused(t *testing.T) {
 	var n int
 	if err := db.QueryRow("SELECT count(*) FROM sqlite_schema WHERE name IN ('readings', 'connectors')").Scan(&n); err != nil || n != 0 {
 		t.Errorf("the refused file: got %d tables of ours, %v, want it untouched", n, err)
+	}
+}
+
+func TestFileOfAnOlderFormatIsBroughtUpToDate(t *testing.T) {
+	older := []string{schema, schema2} // as released; they do not change any more
+	for version := 1; version <= len(older); version++ {
+		path := filepath.Join(t.TempDir(), "history.db")
+		db, err := sql.Open("sqlite", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := reading("P1", 0, 1, 10)
+		for _, s := range older[:version] {
+			if _, err := db.Exec(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := db.Exec(`INSERT INTO connectors VALUES (1, ?, ?, ?)`, string(r.Pile.Operator), r.Pile.Equipment, string(r.Connector)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Exec(`INSERT INTO readings (hour, connector, kind, time_ms, seq, status, power_kw) VALUES (?, 1, ?, ?, 1, ?, 10)`,
+			r.At.UnixMilli()/hourMS, int(r.Kind), r.At.UnixMilli(), int(r.Status)); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		e, err := OpenEmbedded(t.Context(), path, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatalf("format %d: %v", version, err)
+		}
+		if got := e.day(t, "P1"); len(got) != 1 || got[0].PowerKW == nil || got[0].PowerKW.Mean != 10 {
+			t.Errorf("format %d: its reading: got %+v, want one of 10 kW", version, got)
+		}
+		suiteLoads(t, e)
+		suiteEnergies(t, e)
+		suiteCoverage(t, e)
+		suiteAvailability(t, e)
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -90,7 +90,8 @@ func (x *Influx) WriteLoads(ctx context.Context, loads []Load) error {
 	return nil
 }
 
-// WriteEnergies writes days; one that is there is replaced.
+// WriteEnergies writes whole days of divisions; a row that is there is replaced. Their sums are written
+// beside them: what asks for 90 days of a province would have to add 11,000 rows up, by city 170,000.
 func (x *Influx) WriteEnergies(ctx context.Context, energies []Energy) error {
 	err := x.writeLong(ctx, len(energies), func(e *lineprotocol.Encoder, i int) error {
 		n := &energies[i]
@@ -106,7 +107,45 @@ func (x *Influx) WriteEnergies(ctx context.Context, energies []Energy) error {
 	if err != nil {
 		return fmt.Errorf("write %d days of energy: %w", len(energies), err)
 	}
+	sums := energySum{}
+	for i := range energies {
+		n := &energies[i]
+		sums[energyKey{n.Day.UnixMilli(), n.Division, ""}] += n.EnergyKWh
+	}
+	days := sums.sorted()
+	err = x.writeLong(ctx, len(days), func(e *lineprotocol.Encoder, i int) error {
+		n := &days[i]
+		e.StartLine(energyDayMeasurement)
+		e.AddTag("division", string(n.Division))
+		e.AddTag("level", string(n.Division.Level()))
+		addFloat(e, "energy_kwh", n.EnergyKWh)
+		e.EndLine(n.Day)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("write sums of %d days of energy: %w", len(days), err)
+	}
 	return nil
+}
+
+type energyKey struct {
+	ms       int64
+	division charge.DivisionCode
+	operator charge.OperatorID
+}
+
+// energySum adds energies up.
+type energySum map[energyKey]float64
+
+func (s energySum) sorted() []Energy {
+	var all []Energy
+	for k, v := range s {
+		all = append(all, Energy{Day: time.UnixMilli(k.ms).UTC(), Division: k.division, Operator: k.operator, EnergyKWh: v})
+	}
+	slices.SortFunc(all, func(a, b Energy) int {
+		return cmp.Or(a.Day.Compare(b.Day), cmp.Compare(a.Division, b.Division), cmp.Compare(a.Operator, b.Operator))
+	})
+	return all
 }
 
 // coverageFields lists the counts once.
@@ -406,17 +445,12 @@ func (x *Influx) Energies(ctx context.Context, q EnergyQuery) ([]Energy, error) 
 	if n := q.codeDigits(); n != len(q.Division) {
 		where = fmt.Sprintf("r.level == %q and r.division =~ /^%s/", string(charge.DivisionCode(strings.Repeat("0", n)).Level()), string(q.Division))
 	}
-	keep := `"division"`
+	measurement, keep := energyDayMeasurement, `"division"`
 	if q.By == ByOperator {
-		keep += `, "operator"`
+		measurement, keep = energyMeasurement, `"division", "operator"`
 	}
-	type key struct {
-		ms       int64
-		division charge.DivisionCode
-		operator charge.OperatorID
-	}
-	sum := map[key]float64{}
-	err := x.ask(ctx, fluxRange(longBucket(x.cfg.Bucket), energyMeasurement, q.From, q.To)+fmt.Sprintf(`
+	sums := energySum{}
+	err := x.ask(ctx, fluxRange(longBucket(x.cfg.Bucket), measurement, q.From, q.To)+fmt.Sprintf(`
  |> filter(fn: (r) => r._field == "energy_kwh" and %s)
  |> keep(columns: ["_time", "_value", %s])`, where, keep), func(r *csvRow) error {
 		ms, err := r.ms("_time")
@@ -424,20 +458,13 @@ func (x *Influx) Energies(ctx context.Context, q EnergyQuery) ([]Energy, error) 
 			return err
 		}
 		v, err := r.number("_value")
-		sum[key{ms, charge.DivisionCode(strings.Clone(r.of("division"))), charge.OperatorID(strings.Clone(r.of("operator")))}] += v
+		sums[energyKey{ms, charge.DivisionCode(strings.Clone(r.of("division"))), charge.OperatorID(strings.Clone(r.of("operator")))}] += v
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read energy of %s: %w", q.Division, err)
 	}
-	var all []Energy
-	for k, v := range sum {
-		all = append(all, Energy{Day: time.UnixMilli(k.ms).UTC(), Division: k.division, Operator: k.operator, EnergyKWh: v})
-	}
-	slices.SortFunc(all, func(a, b Energy) int {
-		return cmp.Or(a.Day.Compare(b.Day), cmp.Compare(a.Division, b.Division), cmp.Compare(a.Operator, b.Operator))
-	})
-	return all, nil
+	return sums.sorted(), nil
 }
 
 // Coverages gives a division's days, by time.

@@ -12,12 +12,13 @@ import (
 // LongKeep is how long windows, energy and coverage are kept; the embedded file keeps windows for Keep.
 const LongKeep = 3 * 366 * 24 * time.Hour
 
-// Measurements of what is kept long. A load has the tags division and partition, an energy those and
-// operator, a coverage division alone.
+// Measurements of what is kept long. A load has the tags division and partition, an energy those, level
+// and operator, a day of energy (its sum over both) division and level, a coverage division alone.
 const (
-	loadMeasurement     = "load"
-	energyMeasurement   = "energy"
-	coverageMeasurement = "coverage"
+	loadMeasurement      = "load"
+	energyMeasurement    = "energy"
+	energyDayMeasurement = "energy_day"
+	coverageMeasurement  = "coverage"
 )
 
 // A Load is what the connectors of one division and one partition drew in the 15 minutes from Start.

@@ -24,6 +24,8 @@ type longStore interface {
 	Energies(ctx context.Context, q EnergyQuery) ([]Energy, error)
 	WriteCoverage(ctx context.Context, days []Coverage) error
 	Coverages(ctx context.Context, division charge.DivisionCode, from, to time.Time) ([]Coverage, error)
+	WriteAvailability(ctx context.Context, days []Availability) error
+	Availabilities(ctx context.Context, pile charge.PileID, from, to time.Time) ([]Availability, error)
 }
 
 var equal = cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateApprox(1e-12, 1e-9)}
@@ -197,5 +199,37 @@ func suiteCoverage(t *testing.T, s longStore) {
 	}
 	if _, err := s.Coverages(t.Context(), "37", midnight, midnight.Add(LongKeep+1)); !errors.Is(err, ErrTooMuch) {
 		t.Errorf("Coverages of more than is kept: got %v, want %v", err, ErrTooMuch)
+	}
+}
+
+func suiteAvailability(t *testing.T, s longStore) {
+	midnight := today.Add(-12 * time.Hour)
+	pile := func(id string) charge.PileID { return charge.PileID{Operator: "MA3TEST01", Equipment: id} }
+	day := func(n int, id string, usable uint16) Availability {
+		return Availability{Day: midnight.AddDate(0, 0, n), Pile: pile(id), Minutes: charge.DayMinutes{
+			Usable: usable, Excused: 60, Out: 300, Unknown: 120, Fault: 200, Heard: 1260, Blocked: 7, BreakFirst: 1, BreakLongest: 299, BreakLast: 3,
+			EnergyWh: 4_000_000_000, Sessions: 255,
+		}}
+	}
+	for _, batch := range [][]Availability{{day(0, "A", 960), day(1, "A", 1), day(0, "B", 2), day(2, "A", 3)}, {day(1, "A", 959)}, nil} {
+		if err := s.WriteAvailability(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := s.Availabilities(t.Context(), pile("A"), midnight, midnight.AddDate(0, 0, 2))
+	if diff := cmp.Diff([]Availability{day(0, "A", 960), day(1, "A", 959)}, got); err != nil || diff != "" {
+		t.Errorf("Availabilities: %v (-want +got):\n%s", err, diff)
+	}
+	if got, err := s.Availabilities(t.Context(), pile("C"), midnight, midnight.AddDate(0, 0, 2)); err != nil || len(got) != 0 {
+		t.Errorf("Availabilities of a pile that has none: got %v, %v", got, err)
+	}
+	if _, err := s.Availabilities(t.Context(), pile(`A" or true`), midnight, midnight.AddDate(0, 0, 2)); err == nil {
+		t.Error("Availabilities of what is no pile: got no error")
+	}
+	if err := s.WriteAvailability(t.Context(), []Availability{day(0, "A B", 1)}); err == nil {
+		t.Error("WriteAvailability of what is no pile: got no error")
+	}
+	if _, err := s.Availabilities(t.Context(), pile("A"), midnight, midnight.Add(LongKeep+1)); !errors.Is(err, ErrTooMuch) {
+		t.Errorf("Availabilities of more than is kept: got %v, want %v", err, ErrTooMuch)
 	}
 }

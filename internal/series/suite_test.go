@@ -329,6 +329,7 @@ func suite(t *testing.T, s longStore) {
 	t.Run("load", func(t *testing.T) { suiteLoads(t, s) })
 	t.Run("energy", func(t *testing.T) { suiteEnergies(t, s) })
 	t.Run("coverage", func(t *testing.T) { suiteCoverage(t, s) })
+	t.Run("availability", func(t *testing.T) { suiteAvailability(t, s) })
 	t.Run("a cut range", func(t *testing.T) { suiteCutWindows(t, s) })
 	t.Run("a context that has ended", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
