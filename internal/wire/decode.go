@@ -18,6 +18,7 @@ const (
 	maxAhead        = 10 * time.Minute // of the gateway's clock
 	maxTextRunes    = 200
 	maxOrderBytes   = 64
+	maxSession      = 30 * 24 * time.Hour // of an order: as long as its readings are kept
 	maxCodeBytes    = 64 // of a fault code; what is longer is cut, since the fault itself matters more
 	maxRejectsTold  = 64 // of one payload, each by itself; the rest is told as one a reason
 )
@@ -388,10 +389,36 @@ func (p *parser) check(o *object) {
 	case r.Kind == charge.KindOrder && r.Order == "":
 		o.fail(BadField, "order is missing")
 	}
+	p.session(o)
 	if r.Tells(charge.HasStatus) && r.Status != charge.Faulted {
 		r.Fault, r.FaultCode = "", ""
 	} else if r.Kind == charge.KindStatus && r.Tells(charge.HasStatus) && r.Fault == "" {
 		r.Fault = charge.OtherFault
+	}
+}
+
+// session refuses an order that cannot have been: its times are evidence of a session later.
+func (p *parser) session(o *object) {
+	r := &o.reading
+	for _, one := range []struct {
+		has  charge.Fields
+		name string
+		at   time.Time
+	}{{charge.HasStart, "start", r.Start}, {charge.HasEnd, "end", r.End}} {
+		switch {
+		case !r.Tells(one.has):
+		case one.at.Before(oldest):
+			o.fail(BadTime, "%s %s is before 2015", one.name, one.at.Format(time.RFC3339))
+		case one.at.Sub(p.received) > maxAhead:
+			o.fail(BadTime, "%s %s is more than 10 minutes ahead of our clock (%s)", one.name, one.at.Format(time.RFC3339), p.received.Format(time.RFC3339))
+		}
+	}
+	switch long := r.End.Sub(r.Start); {
+	case !r.Tells(charge.HasStart) || !r.Tells(charge.HasEnd): // one that goes on, or of which no more is known
+	case long < 0:
+		o.fail(OutOfRange, "end %s is before start %s", r.End.Format(time.RFC3339), r.Start.Format(time.RFC3339))
+	case long > maxSession:
+		o.fail(OutOfRange, "start %s to end %s is %d days: at most 30", r.Start.Format(time.RFC3339), r.End.Format(time.RFC3339), int(long.Hours()/24))
 	}
 }
 

@@ -260,6 +260,10 @@ func TestRefused(t *testing.T) {
 		{"no order number", order, `{"connector":"1",` + at + `}`, BadField, "order is missing"},
 		{"an order's start in words", order, `{"connector":"1",` + at + `,"order":"1","start":"noon"}`, BadTime, "start"},
 		{"an order's end without zone", order, `{"connector":"1",` + at + `,"order":"1","end":"2025-03-09T11:59:58"}`, BadTime, "end"},
+		{"an order's start before piles had clocks", order, `{"connector":"1",` + at + `,"order":"1","start":"2014-12-31T23:59:59Z"}`, BadTime, "start 2014-12-31T23:59:59Z is before 2015"},
+		{"an order's end in the future", order, `{"connector":"1",` + at + `,"order":"1","start":1741492000000,"end":"2025-03-09T12:10:01+08:00"}`, BadTime, "end 2025-03-09T04:10:01Z is more than 10 minutes ahead"},
+		{"an order that ends before it starts", order, `{"connector":"1",` + at + `,"order":"1","start":1741492000000,"end":1741491999000}`, OutOfRange, "is before start"},
+		{"an order of more than 30 days", order, `{"connector":"1",` + at + `,"order":"1","start":"2025-02-07T11:59:00+08:00","end":"2025-03-09T11:59:01+08:00"}`, OutOfRange, "is 30 days: at most 30"},
 		{"an order's end that is true", order, `{"connector":"1",` + at + `,"order":"1","end":true}`, BadField, "end"},
 		{"online in quotes", heartbeat, `{` + at + `,"online":"false"}`, BadField, "online"},
 		{"a session in quotes", heartbeat, `{` + at + `,"session":"1741492798000"}`, BadField, "session"},
@@ -365,6 +369,15 @@ func TestTaken(t *testing.T) {
 		{
 			"a session that is still open", charge.KindOrder, `{"connector":"1",` + at + `,"order":"1","start":1741492000000}`,
 			func(r charge.Reading) any { return r.Has }, charge.HasStart,
+		},
+		{
+			"a session of 30 days that ends 10 minutes ahead of our clock", charge.KindOrder,
+			`{"connector":"1",` + at + `,"order":"1","start":"2025-02-07T12:10:00+08:00","end":"2025-03-09T12:10:00+08:00"}`,
+			func(r charge.Reading) any { return r.End.Sub(r.Start) }, 30 * 24 * time.Hour,
+		},
+		{
+			"a session that ends as it begins", charge.KindOrder, `{"connector":"1",` + at + `,"order":"1","start":1741492000000,"end":1741492000000}`,
+			func(r charge.Reading) any { return r.Has }, charge.HasStart | charge.HasEnd,
 		},
 		{
 			"a key written with escapes", charge.KindStatus, `{"connector":"1",` + at + `,"\u0073tatus":1}`,
