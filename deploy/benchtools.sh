@@ -4,9 +4,12 @@
 set -eu
 cd "$(dirname "$0")/.."
 deploy/testtools.sh
-if [ ! -x .tools/bin/telegraf ] && ! command -v telegraf >/dev/null 2>&1; then
+if [ ! -x .tools/bin/telegraf ] && command -v telegraf >/dev/null 2>&1; then
+	exit
+fi
+parts='custom,inputs.file,inputs.mqtt_consumer,outputs.discard,outputs.influxdb_v2,parsers.influx,parsers.json'
+if [ ! -x .tools/bin/telegraf ] || ! go version -m .tools/bin/telegraf | grep -q -- "-tags=$parts\$"; then
 	echo "building Telegraf 1.37.2"
-	GOBIN="$PWD/.tools/bin" go install \
-		-tags 'custom,inputs.mqtt_consumer,outputs.influxdb_v2,outputs.influxdb,parsers.json_v2,parsers.influx,parsers.json' \
+	GOBIN="$PWD/.tools/bin" go install -tags "$parts" \
 		github.com/influxdata/telegraf/cmd/telegraf@v1.37.2
 fi

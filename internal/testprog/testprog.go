@@ -82,6 +82,16 @@ func Look(name string) (string, error) {
 	return "", fmt.Errorf("the program %s is not there", name)
 }
 
+// Kept gives a directory in .tools, which is not in git, for what benchmarks make once.
+func Kept(t testing.TB, name string) string {
+	t.Helper()
+	dir := filepath.Join(repository(), ".tools", "bench-data", name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // look gives the path of the program, "" where it is not there.
 func (p program) look() string {
 	var tried []string
@@ -239,8 +249,13 @@ func Influx(t testing.TB) (url, token string) {
 // InfluxServer is Influx for tests that kill it.
 func InfluxServer(t testing.TB) *Server {
 	t.Helper()
+	return InfluxServerIn(t, t.TempDir())
+}
+
+// InfluxServerIn is InfluxServer on a directory that may stay: what is in it already is there.
+func InfluxServerIn(t testing.TB, dir string) *Server {
+	t.Helper()
 	path := influxd.find(t)
-	dir := t.TempDir()
 	s := &Server{Addr: freeAddr(t), Dir: dir, path: path}
 	conf := filepath.Join(dir, "influxdb.conf")
 	writeFile(t, conf, fmt.Sprintf(`reporting-disabled = true

@@ -19,8 +19,8 @@ const (
 	maxTextRunes    = 200
 	maxOrderBytes   = 64
 	maxSession      = 30 * 24 * time.Hour // of an order: as long as its readings are kept
-	maxCodeBytes    = 64 // of a fault code; what is longer is cut, since the fault itself matters more
-	maxRejectsTold  = 64 // of one payload, each by itself; the rest is told as one a reason
+	maxCodeBytes    = 64                  // of a fault code; what is longer is cut, since the fault itself matters more
+	maxRejectsTold  = 64                  // of one payload, each by itself; the rest is told as one a reason
 )
 
 // oldest is the earliest time that a message may bear: what is before is a clock that never was set.
