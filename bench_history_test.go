@@ -271,7 +271,7 @@ func historyPileDay(b *testing.B) float64 {
 func historyCountyDay(b *testing.B) float64 {
 	x, end := historyStore(b)
 	return warm(b, func() (int, error) {
-		rows, err := x.Loads(b.Context(), "371721", end.Add(-24*time.Hour), end)
+		rows, err := x.Loads(b.Context(), "370121", end.Add(-24*time.Hour), end)
 		return len(rows), err
 	})
 }
