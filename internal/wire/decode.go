@@ -7,8 +7,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/go-faster/jx"
-
 	"pilewatch/internal/charge"
 )
 
@@ -55,10 +53,8 @@ func Decode(address Address, payload []byte, received time.Time) ([]charge.Readi
 		p.reject(-1, nil, TooLarge, fmt.Sprintf("payload of %d bytes: at most %d", size, MaxPayloadBytes))
 	case !utf8.Valid(payload):
 		p.reject(-1, nil, BadJSON, "payload is not UTF-8")
-	case jx.Valid(payload):
-		p.payload(payload)
 	default:
-		p.reject(-1, nil, BadJSON, "payload is not JSON")
+		p.payload(payload)
 	}
 	return p.readings, p.rejects, p.counts
 }
@@ -68,7 +64,7 @@ var byteOrderMark = []byte("\xef\xbb\xbf")
 type parser struct {
 	address  Address
 	received time.Time
-	d        jx.Decoder
+	scanner
 
 	readings []charge.Reading
 	rejects  []Reject
@@ -96,29 +92,33 @@ func (p *parser) reject(index int, o *object, reason Reason, detail string) {
 	p.rejects = append(p.rejects, r)
 }
 
+// payload reads and checks the text in one pass: only at its end is it known to be JSON, and what was
+// found on the way to count.
 func (p *parser) payload(payload []byte) {
-	p.d.ResetBytes(payload)
-	switch p.d.Next() {
-	case jx.Object:
+	p.data = payload
+	switch p.next() {
+	case objectType:
 		p.object(0)
-	case jx.Array:
+	case arrayType:
 		index := 0
-		// The payload is known to be JSON, so the decoder has no reason to fail.
-		_ = p.d.Arr(func(d *jx.Decoder) error {
-			if d.Next() == jx.Object {
+		for ; p.more(index == 0, ']'); index++ {
+			if p.next() == objectType {
 				p.object(index)
 			} else {
-				_ = d.Skip()
+				p.skip()
 				p.reject(index, nil, BadJSON, "an element of the array is not an object")
 			}
-			index++
-			return nil
-		})
+		}
 		if index == 0 {
 			p.reject(-1, nil, BadJSON, "the array is empty")
 		}
 	default:
+		p.skip()
 		p.reject(-1, nil, BadJSON, "payload is neither an object nor an array of objects")
+	}
+	if !p.ended() {
+		p.readings, p.rejects, p.counts = nil, nil, Counts{}
+		p.reject(-1, nil, BadJSON, "payload is not JSON")
 	}
 }
 
@@ -146,10 +146,12 @@ func (p *parser) object(index int) {
 	if p.address.Pile != Many {
 		o.reading.Pile.Equipment = p.address.Pile
 	}
-	_ = p.d.ObjBytes(func(d *jx.Decoder, key []byte) error {
-		p.field(&o, d, key)
-		return nil
-	})
+	for first := true; p.more(first, '}'); first = false {
+		p.field(&o, p.key())
+	}
+	if p.bad {
+		return
+	}
 	p.check(&o)
 	if o.reason != "" {
 		p.reject(index, &o, o.reason, o.detail)
@@ -185,158 +187,206 @@ func (o *object) vouched() bool {
 	return true
 }
 
-// A bound is the range of a number; both ends are allowed.
-type bound struct {
-	has      charge.Fields
-	low, top float64
-	kinds    [6]bool // by charge.Kind
-}
+// kinds is a set of kinds.
+type kinds uint8
 
-var (
-	inTelemetry = [6]bool{charge.KindTelemetry: true}
-	inBoth      = [6]bool{charge.KindTelemetry: true, charge.KindOrder: true}
+const (
+	inStatus    kinds = 1 << charge.KindStatus
+	inTelemetry kinds = 1 << charge.KindTelemetry
+	inAlarm     kinds = 1 << charge.KindAlarm
+	inOrder     kinds = 1 << charge.KindOrder
+	inHeartbeat kinds = 1 << charge.KindHeartbeat
 )
 
-// numberField gives where a numeric field goes and what it may be. Ranges: design, "South"; a session's
-// energy and a meter's total are bounded by what no pile can reach.
-func numberField(r *charge.Reading, key string) (*float64, bound, bool) {
-	switch key {
-	case "voltage_v":
-		return &r.VoltageV, bound{charge.HasVoltage, 0, 1500, inTelemetry}, true
-	case "current_a":
-		return &r.CurrentA, bound{charge.HasCurrent, -1000, 1000, inTelemetry}, true
-	case "power_kw":
-		return &r.PowerKW, bound{charge.HasPower, -1000, 1000, inTelemetry}, true
-	case "energy_kwh":
-		return &r.EnergyKWh, bound{charge.HasEnergy, -10_000, 10_000, inBoth}, true
-	case "meter_kwh":
-		return &r.MeterKWh, bound{charge.HasMeter, 0, 1e9, inBoth}, true
-	case "soc_pct":
-		return &r.SoCPct, bound{charge.HasSoC, 0, 100, inTelemetry}, true
-	case "temp_c":
-		return &r.TempC, bound{charge.HasTemp, -50, 150, inTelemetry}, true
-	}
-	return nil, bound{}, false
-}
-
-func (p *parser) field(o *object, d *jx.Decoder, key []byte) {
+// field reads the value of one member of an object; what objects of its kind do not have is left out
+// and counted. Ranges: design, "South"; a session's energy and a meter's total are bounded by what no
+// pile can reach.
+func (p *parser) field(o *object, key []byte) {
 	r := &o.reading
-	if value, b, ok := numberField(r, string(key)); ok && b.kinds[r.Kind] {
-		if v, ok := p.number(o, d, string(key)); ok {
-			if v < b.low || v > b.top {
-				o.fail(OutOfRange, "%s is %v: allowed %v to %v", key, v, b.low, b.top)
-			}
-			*value = v
-			r.Has |= b.has
-		}
-		return
-	}
 	switch string(key) {
 	case "pile":
-		if s, ok := p.text(o, d, "pile"); ok {
-			if !charge.ValidID(s) {
-				o.fail(BadID, "pile %q: want 1 to 64 of [A-Za-z0-9._-]", clip(s))
-				return
-			}
-			if p.address.Pile != Many && s != p.address.Pile {
-				o.fail(BadID, "pile %q is not the topic's %q", s, p.address.Pile)
-				return
-			}
-			r.Pile.Equipment = s
-		}
+		p.pile(o)
 	case "connector":
-		if s, ok := p.text(o, d, "connector"); ok {
-			if !charge.ValidID(s) {
-				o.fail(BadID, "connector %q: want 1 to 64 of [A-Za-z0-9._-]", clip(s))
-				return
-			}
-			r.Connector = charge.ConnectorID(s)
-		}
+		p.connector(o)
 	case "time":
-		p.time(o, d)
+		p.time(o)
 	case "seq":
-		if v, ok := p.integer(o, d, "seq"); ok {
-			if v < 0 {
-				o.fail(OutOfRange, "seq is %d: must not be negative", v)
+		p.seq(o)
+	case "status":
+		if p.has(o, inStatus|inTelemetry) {
+			p.status(o)
+		}
+	case "fault":
+		if p.has(o, inStatus) {
+			p.fault(o)
+		}
+	case "voltage_v":
+		p.measured(o, inTelemetry, &r.VoltageV, bound{"voltage_v", charge.HasVoltage, 0, 1500})
+	case "current_a":
+		p.measured(o, inTelemetry, &r.CurrentA, bound{"current_a", charge.HasCurrent, -1000, 1000})
+	case "power_kw":
+		p.measured(o, inTelemetry, &r.PowerKW, bound{"power_kw", charge.HasPower, -1000, 1000})
+	case "energy_kwh":
+		p.measured(o, inTelemetry|inOrder, &r.EnergyKWh, bound{"energy_kwh", charge.HasEnergy, -10_000, 10_000})
+	case "meter_kwh":
+		p.measured(o, inTelemetry|inOrder, &r.MeterKWh, bound{"meter_kwh", charge.HasMeter, 0, 1e9})
+	case "soc_pct":
+		p.measured(o, inTelemetry, &r.SoCPct, bound{"soc_pct", charge.HasSoC, 0, 100})
+	case "temp_c":
+		p.measured(o, inTelemetry, &r.TempC, bound{"temp_c", charge.HasTemp, -50, 150})
+	case "level":
+		if p.has(o, inAlarm) {
+			p.level(o)
+		}
+	case "code":
+		if p.has(o, inAlarm) {
+			if s, ok := p.string(o, "code"); ok {
+				r.Code = shorten(s, maxCodeBytes)
 			}
-			r.Seq = uint64(v) //nolint:gosec // refused above when negative
-			r.Has |= charge.HasSeq
+		}
+	case "text":
+		if p.has(o, inAlarm) {
+			p.alarmText(o)
+		}
+	case "order":
+		if p.has(o, inOrder) {
+			p.order(o)
+		}
+	case "start":
+		if p.has(o, inOrder) {
+			if at, ok := p.instant(o, "start"); ok {
+				r.Start, r.Has = at, r.Has|charge.HasStart
+			}
+		}
+	case "end":
+		if p.has(o, inOrder) {
+			if at, ok := p.instant(o, "end"); ok {
+				r.End, r.Has = at, r.Has|charge.HasEnd
+			}
+		}
+	case "session":
+		if p.has(o, inHeartbeat) {
+			if v, ok := p.integer(o, "session"); ok {
+				r.Session, r.Has = v, r.Has|charge.HasSession
+			}
+		}
+	case "online":
+		if p.has(o, inHeartbeat) {
+			p.online(o)
 		}
 	default:
-		if !p.kindField(o, d, string(key)) {
-			p.counts.UnknownFields++
-			_ = d.Skip()
-		}
+		p.leaveOut()
 	}
 }
 
-// kindField reads a field that only some kinds have.
-func (p *parser) kindField(o *object, d *jx.Decoder, key string) bool {
-	r := &o.reading
+// has tells whether the object is of one of these kinds. If not, it leaves the value out.
+func (p *parser) has(o *object, in kinds) bool {
+	if in>>o.reading.Kind&1 != 0 {
+		return true
+	}
+	p.leaveOut()
+	return false
+}
+
+func (p *parser) leaveOut() {
+	p.counts.UnknownFields++
+	p.skip()
+}
+
+func (p *parser) pile(o *object) {
+	s, ok := p.string(o, "pile")
 	switch {
-	case key == "status" && (r.Kind == charge.KindStatus || r.Kind == charge.KindTelemetry):
-		p.status(o, d)
-	case key == "fault" && r.Kind == charge.KindStatus:
-		if s, ok := p.text(o, d, key); ok {
-			r.Fault, r.FaultCode = charge.ParseFault(s), ""
-			if r.Fault == charge.OtherFault && s != string(charge.OtherFault) {
-				r.FaultCode = shorten(s, maxCodeBytes)
-			}
-		}
-	case key == "level" && r.Kind == charge.KindAlarm:
-		if s, ok := p.text(o, d, key); ok {
-			if s != "notice" && s != "warning" && s != "danger" {
-				o.fail(BadField, "level %q: want notice, warning or danger", clip(s))
-			}
-			r.Level = s
-		}
-	case key == "code" && r.Kind == charge.KindAlarm:
-		if s, ok := p.text(o, d, key); ok {
-			r.Code = shorten(s, maxCodeBytes)
-		}
-	case key == "text" && r.Kind == charge.KindAlarm:
-		if s, ok := p.text(o, d, key); ok {
-			if utf8.RuneCountInString(s) > maxTextRunes {
-				o.fail(OutOfRange, "text has %d characters: at most %d", utf8.RuneCountInString(s), maxTextRunes)
-			}
-			r.Text = s
-		}
-	case key == "order" && r.Kind == charge.KindOrder:
-		if s, ok := p.text(o, d, key); ok {
-			if s == "" || len(s) > maxOrderBytes {
-				o.fail(OutOfRange, "order has %d bytes: want 1 to %d", len(s), maxOrderBytes)
-			}
-			r.Order = s
-		}
-	case key == "start" && r.Kind == charge.KindOrder:
-		if at, ok := p.instant(o, d, key); ok {
-			r.Start, r.Has = at, r.Has|charge.HasStart
-		}
-	case key == "end" && r.Kind == charge.KindOrder:
-		if at, ok := p.instant(o, d, key); ok {
-			r.End, r.Has = at, r.Has|charge.HasEnd
-		}
-	case key == "session" && r.Kind == charge.KindHeartbeat:
-		if v, ok := p.integer(o, d, key); ok {
-			r.Session, r.Has = v, r.Has|charge.HasSession
-		}
-	case key == "online" && r.Kind == charge.KindHeartbeat:
-		if d.Next() != jx.Bool {
-			o.fail(BadField, "online: want true or false")
-			_ = d.Skip()
-			break
-		}
-		r.Online, _ = d.Bool()
-		r.Has |= charge.HasOnline
+	case !ok:
+	case !charge.ValidID(s):
+		o.fail(BadID, "pile %q: want 1 to 64 of [A-Za-z0-9._-]", clip(s))
+	case p.address.Pile != Many && s != p.address.Pile:
+		o.fail(BadID, "pile %q is not the topic's %q", s, p.address.Pile)
 	default:
-		return false
+		o.reading.Pile.Equipment = s
 	}
-	return true
 }
 
-func (p *parser) status(o *object, d *jx.Decoder) {
+func (p *parser) connector(o *object) {
+	s, ok := p.string(o, "connector")
+	switch {
+	case !ok:
+	case !charge.ValidID(s):
+		o.fail(BadID, "connector %q: want 1 to 64 of [A-Za-z0-9._-]", clip(s))
+	default:
+		o.reading.Connector = charge.ConnectorID(s)
+	}
+}
+
+func (p *parser) seq(o *object) {
+	v, ok := p.integer(o, "seq")
+	if !ok {
+		return
+	}
+	if v < 0 {
+		o.fail(OutOfRange, "seq is %d: must not be negative", v)
+	}
+	o.reading.Seq = uint64(v) //nolint:gosec // refused above when negative
+	o.reading.Has |= charge.HasSeq
+}
+
+func (p *parser) fault(o *object) {
+	s, ok := p.string(o, "fault")
+	if !ok {
+		return
+	}
+	r := &o.reading
+	r.Fault, r.FaultCode = charge.ParseFault(s), ""
+	if r.Fault == charge.OtherFault && s != string(charge.OtherFault) {
+		r.FaultCode = shorten(s, maxCodeBytes)
+	}
+}
+
+func (p *parser) level(o *object) {
+	s, ok := p.string(o, "level")
+	if !ok {
+		return
+	}
+	if s != "notice" && s != "warning" && s != "danger" {
+		o.fail(BadField, "level %q: want notice, warning or danger", clip(s))
+	}
+	o.reading.Level = s
+}
+
+func (p *parser) alarmText(o *object) {
+	s, ok := p.string(o, "text")
+	if !ok {
+		return
+	}
+	if utf8.RuneCountInString(s) > maxTextRunes {
+		o.fail(OutOfRange, "text has %d characters: at most %d", utf8.RuneCountInString(s), maxTextRunes)
+	}
+	o.reading.Text = s
+}
+
+func (p *parser) order(o *object) {
+	s, ok := p.string(o, "order")
+	if !ok {
+		return
+	}
+	if s == "" || len(s) > maxOrderBytes {
+		o.fail(OutOfRange, "order has %d bytes: want 1 to %d", len(s), maxOrderBytes)
+	}
+	o.reading.Order = s
+}
+
+func (p *parser) online(o *object) {
+	if p.next() != boolType {
+		o.fail(BadField, "online: want true or false")
+		p.skip()
+		return
+	}
+	o.reading.Online = p.bool()
+	o.reading.Has |= charge.HasOnline
+}
+
+func (p *parser) status(o *object) {
 	first := o.reason == ""
-	code, ok := p.integer(o, d, "status")
+	code, ok := p.integer(o, "status")
 	if !ok {
 		if first {
 			o.reason = BadStatus
@@ -352,9 +402,9 @@ func (p *parser) status(o *object, d *jx.Decoder) {
 	o.reading.Has |= charge.HasStatus
 }
 
-func (p *parser) time(o *object, d *jx.Decoder) {
+func (p *parser) time(o *object) {
 	first := o.reason == ""
-	at, ok := p.instant(o, d, "time")
+	at, ok := p.instant(o, "time")
 	if !ok {
 		if first {
 			o.reason = BadTime
@@ -422,69 +472,72 @@ func (p *parser) session(o *object) {
 	}
 }
 
-func (p *parser) number(o *object, d *jx.Decoder, key string) (float64, bool) {
-	if d.Next() != jx.Number {
-		return p.wrongType(o, d, key, "a number")
-	}
-	// Not the decoder's own Float64: it reads 1844674407370955162.0 as 0.4.
-	num, err := d.Raw()
-	if err != nil {
-		o.fail(BadField, "%s: want a number", key)
-		return 0, false
-	}
-	v, err := strconv.ParseFloat(string(num), 64)
-	if err != nil {
-		o.fail(OutOfRange, "%s is %s: no number that can be held", key, clip(string(num)))
-		return 0, false
-	}
-	return v, true
+// A bound is the range of a number; both ends are allowed.
+type bound struct {
+	key      string
+	has      charge.Fields
+	low, top float64
 }
 
-func (p *parser) integer(o *object, d *jx.Decoder, key string) (int64, bool) {
-	if d.Next() != jx.Number {
-		_, ok := p.wrongType(o, d, key, "a whole number")
-		return 0, ok
+// measured reads a number that objects of these kinds have.
+func (p *parser) measured(o *object, in kinds, value *float64, b bound) {
+	if !p.has(o, in) {
+		return
 	}
-	num, err := d.Num()
-	if err != nil {
-		o.fail(BadField, "%s: want a whole number", key)
-		return 0, false
+	if p.next() != numberType {
+		p.wrongType(o, b.key, "a number")
+		return
 	}
-	v, err := num.Int64()
-	if err != nil {
-		o.fail(BadField, "%s is %s: want a whole number of at most 63 bits", key, clip(num.String()))
-		return 0, false
+	n := p.number()
+	v, ok := n.float()
+	switch {
+	case !ok:
+		o.fail(OutOfRange, "%s is %s: no number that can be held", b.key, clip(string(n.text)))
+		return
+	case v < b.low || v > b.top:
+		o.fail(OutOfRange, "%s is %v: allowed %v to %v", b.key, v, b.low, b.top)
 	}
-	return v, true
+	*value = v
+	o.reading.Has |= b.has
 }
 
-func (p *parser) text(o *object, d *jx.Decoder, key string) (string, bool) {
-	if d.Next() != jx.String {
-		_, ok := p.wrongType(o, d, key, "a string")
-		return "", ok
+func (p *parser) integer(o *object, key string) (int64, bool) {
+	if p.next() != numberType {
+		p.wrongType(o, key, "a whole number")
+		return 0, false
 	}
-	s, err := d.Str()
-	return s, err == nil
+	n := p.number()
+	v, ok := n.integer()
+	if !ok {
+		o.fail(BadField, "%s is %s: want a whole number of at most 63 bits", key, clip(string(n.text)))
+	}
+	return v, ok
 }
 
-func (p *parser) wrongType(o *object, d *jx.Decoder, key, want string) (float64, bool) {
-	o.fail(BadField, "%s is of JSON type %s: want %s", key, d.Next(), want)
-	_ = d.Skip()
-	return 0, false
+func (p *parser) string(o *object, key string) (string, bool) {
+	if p.next() != stringType {
+		p.wrongType(o, key, "a string")
+		return "", false
+	}
+	return string(p.text()), true
+}
+
+func (p *parser) wrongType(o *object, key, want string) {
+	o.fail(BadField, "%s is of JSON type %s: want %s", key, p.next(), want)
+	p.skip()
 }
 
 // instant reads RFC 3339 with a zone, or Unix milliseconds.
-func (p *parser) instant(o *object, d *jx.Decoder, key string) (time.Time, bool) {
-	if d.Next() == jx.String {
-		s, _ := d.Str()
-		at, err := time.Parse(time.RFC3339Nano, s)
-		if at = at.UTC(); err != nil || at.Year() < 1 || at.Year() > 9999 {
-			o.fail(BadTime, "%s %q: want RFC 3339 with zone, or Unix milliseconds", key, clip(s))
-			return time.Time{}, false
+func (p *parser) instant(o *object, key string) (time.Time, bool) {
+	if p.next() == stringType {
+		s := p.text()
+		at, ok := parseTime(s)
+		if !ok {
+			o.fail(BadTime, "%s %q: want RFC 3339 with zone, or Unix milliseconds", key, clip(string(s)))
 		}
-		return at.Truncate(time.Millisecond), true
+		return at, ok
 	}
-	ms, ok := p.integer(o, d, key)
+	ms, ok := p.integer(o, key)
 	if !ok {
 		return time.Time{}, false
 	}

@@ -1,10 +1,10 @@
 package wire
 
 import (
+	"encoding/json"
 	"strconv"
 	"time"
-
-	"github.com/go-faster/jx"
+	"unicode/utf8"
 
 	"pilewatch/internal/charge"
 )
@@ -91,7 +91,13 @@ func appendText(dst []byte, key, value string) []byte {
 }
 
 func jsonString(dst []byte, s string) []byte {
-	var e jx.Encoder
-	e.Str(s)
-	return append(dst, e.Bytes()...)
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			text, _ := json.Marshal(s) // of a string it cannot fail; what is no UTF-8 becomes U+FFFD
+			return append(dst, text...)
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
 }
