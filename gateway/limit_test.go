@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/google/go-cmp/cmp"
+	mochi "github.com/mochi-mqtt/server/v2/packets"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/sync/errgroup"
 
@@ -325,9 +327,15 @@ func TestTheFirstPacketIsSmall(t *testing.T) {
 	}
 	for _, tt := range tests {
 		for cut := range len(tt.bytes) { // however it comes
-			var h hello
-			got := h.tooLarge(tt.bytes[:cut]) || h.tooLarge(tt.bytes[cut:])
-			if got != tt.want {
+			client, server := net.Pipe()
+			go func() {
+				_, _ = client.Write(tt.bytes[:cut])
+				_, _ = client.Write(tt.bytes[cut:])
+				_ = client.Close()
+			}()
+			_, err := (&connection{Conn: server}).Read(make([]byte, 1))
+			_ = server.Close()
+			if got := errors.Is(err, mochi.ErrPacketTooLarge); got != tt.want {
 				t.Errorf("%s, cut at %d: got %v, want %v", tt.name, cut, got, tt.want)
 			}
 		}

@@ -98,12 +98,13 @@ type listenerMetrics struct {
 	connections prometheus.Gauge
 	refused     *prometheus.CounterVec
 	ended       *prometheus.CounterVec
-	published   *prometheus.CounterVec
+	published   [2]prometheus.Counter // by quality of service
 	acked       prometheus.Counter
 }
 
 func newListener(cfg *Config, accept *acceptor, auth authenticator, pace *pace, log *slog.Logger, reg prometheus.Registerer) (*listener, error) {
 	f := promauto.With(reg)
+	published := f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_publishes_total", Help: "PUBLISH packets received, by quality of service."}, []string{"qos"})
 	l := &listener{
 		accept: accept, auth: auth, log: log, maxInFlight: cfg.MaxInFlight, connectIn: connectWithin, writeIn: writeWithin, lookEvery: lookEvery,
 		open: make(map[*connection]struct{}), from: make(map[netip.Prefix]int), guesses: newGuesses(cfg.MaxWrongPasswords),
@@ -113,7 +114,7 @@ func newListener(cfg *Config, accept *acceptor, auth authenticator, pace *pace, 
 			connections: f.NewGauge(prometheus.GaugeOpts{Name: "gateway_connections", Help: "Open MQTT connections."}),
 			refused:     f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_connections_refused_total", Help: "Connections refused, by cause."}, []string{"cause"}),
 			ended:       f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_connections_ended_total", Help: "Connections that the gateway itself ended, by cause."}, []string{"cause"}),
-			published:   f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_publishes_total", Help: "PUBLISH packets received, by quality of service."}, []string{"qos"}),
+			published:   [2]prometheus.Counter{published.WithLabelValues("0"), published.WithLabelValues("1")},
 			acked:       f.NewCounter(prometheus.CounterOpts{Name: "gateway_pubacks_total", Help: "PUBACK packets sent: each is a promise that the message is on disk."}),
 		},
 	}
@@ -239,7 +240,7 @@ func (l *listener) acceptAll(socket net.Listener, clients *sync.WaitGroup) {
 			time.Sleep(acceptAgain)
 			continue
 		}
-		c := &connection{Conn: raw, raw: raw, from: origin(raw), writeIn: l.writeIn, slots: make(chan struct{}, l.maxInFlight)}
+		c := &connection{Conn: raw, listener: l, raw: raw, from: origin(raw), writeIn: l.writeIn, slots: make(chan struct{}, l.maxInFlight)}
 		c.ctx, c.cancel = context.WithCancel(l.ctx)
 		_ = c.SetReadDeadline(time.Now().Add(l.connectIn))
 		if !l.enter(c) {
@@ -469,17 +470,15 @@ func (l *listener) end(c *connection, why packets.Code) {
 // net.Conn that the library writes to: every write has its own time, whoever makes it.
 type connection struct {
 	net.Conn
-	raw     net.Conn // below TLS; the same without
-	from    netip.Prefix
-	crowded bool // too many of its address were here when it came
-	hello   hello
-	ahead   *[readAhead]byte // borrowed while rest holds something
-	rest    []byte           // read and not yet asked for
-	more    bool             // the last read was as long as it could be
-	tls     *tls.Conn
-	writeIn time.Duration
-	ctx     context.Context //nolint:containedctx // ends with the connection
-	cancel  context.CancelFunc
+	stream
+	listener *listener
+	raw      net.Conn // below TLS; the same without
+	from     netip.Prefix
+	crowded  bool // too many of its address were here when it came
+	tls      *tls.Conn
+	writeIn  time.Duration
+	ctx      context.Context //nolint:containedctx // ends with the connection
+	cancel   context.CancelFunc
 
 	certificate *registry.Identity // whose certificate was shown; nil without
 
@@ -497,67 +496,6 @@ type connection struct {
 	mu       sync.Mutex
 	waiting  []*pendingAck // in the order received
 	flushing bool
-}
-
-// connectBytes bounds the first packet: its texts have 64 KiB at most each, and nobody has signed
-// in yet for whom more memory might be taken.
-const connectBytes = 128 << 10
-
-// A hello reads how long the first packet is said to be (MQTT 2.1.4).
-type hello struct {
-	read   int // bytes of the fixed header
-	length int
-	done   bool
-}
-
-func (h *hello) tooLarge(b []byte) bool {
-	for i := 0; i < len(b) && !h.done; i++ {
-		if h.read > 0 {
-			h.length |= int(b[i]&127) << (7 * (h.read - 1))
-			h.done = b[i] < 128 || h.read == 4
-		}
-		h.read++
-	}
-	return h.length > connectBytes
-}
-
-// readAhead is how much is read from a socket at once while there is more than a little.
-const readAhead = 8 << 10
-
-var ahead = sync.Pool{New: func() any { return new([readAhead]byte) }}
-
-// Read is asked by the library for a few bytes at a time: it has but a small buffer for each
-// connection, most of which rest. What comes is read ahead into a buffer that is borrowed: a
-// resting connection waits with none. It also looks at the first packet's length before the
-// library makes room for it.
-func (c *connection) Read(b []byte) (int, error) {
-	if c.ahead == nil {
-		if !c.more || len(b) >= readAhead {
-			return c.receive(b)
-		}
-		buffer, _ := ahead.Get().(*[readAhead]byte)
-		n, err := c.receive(buffer[:])
-		if n == 0 {
-			ahead.Put(buffer)
-			return 0, err
-		}
-		c.ahead, c.rest = buffer, buffer[:n]
-	}
-	n := copy(b, c.rest)
-	if c.rest = c.rest[n:]; len(c.rest) == 0 {
-		ahead.Put(c.ahead)
-		c.ahead, c.rest = nil, nil
-	}
-	return n, nil
-}
-
-func (c *connection) receive(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	c.more = n == len(b)
-	if !c.hello.done && c.hello.tooLarge(b[:n]) {
-		return 0, packets.ErrPacketTooLarge
-	}
-	return n, err
 }
 
 // Write ends the connection when it fails: after half a packet nothing else may follow.
@@ -798,9 +736,8 @@ func (l *listener) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Pac
 	return pk, nil
 }
 
-// OnPublish takes a message and returns before it is stored: the library neither acknowledges
-// nor forwards it (ErrRejectPacket). It waits, and so stops reading from this connection, while
-// too many of its messages are under way.
+// OnPublish takes a message that the library has read, and returns before it is stored: the library
+// neither acknowledges nor forwards it (ErrRejectPacket).
 func (l *listener) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
 	if cl.Net.Inline {
 		return pk, nil
@@ -809,23 +746,30 @@ func (l *listener) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 	if c == nil {
 		return pk, packets.ErrRejectPacket
 	}
+	l.take(c, published{pk.FixedHeader.Qos, pk.PacketID, strings.TrimPrefix(pk.TopicName, dropped), pk.Payload})
+	return pk, packets.ErrRejectPacket
+}
+
+// take hands a message on and returns before it is stored. It waits, and so stops reading from this
+// connection, while too many of its messages are under way.
+func (l *listener) take(c *connection, m published) {
 	c.limits.wait(c.ctx, l.accept.metrics.slow)
-	topic, received := strings.TrimPrefix(pk.TopicName, dropped), time.Now()
-	if pk.FixedHeader.Qos == 0 {
-		l.metrics.published.WithLabelValues("0").Inc()
-		_ = l.accept.accept(c.ctx, &c.sender, topic, pk.Payload, received, func(verdict) {})
-		return pk, packets.ErrRejectPacket
+	received := time.Now()
+	if m.qos == 0 {
+		l.metrics.published[0].Inc()
+		_ = l.accept.accept(c.ctx, &c.sender, m.topic, m.payload, received, func(verdict) {})
+		return
 	}
-	l.metrics.published.WithLabelValues("1").Inc()
+	l.metrics.published[1].Inc()
 	if !l.slot(c) {
-		return pk, packets.ErrRejectPacket
+		return
 	}
-	ack := &pendingAck{packetID: pk.PacketID}
+	ack := &pendingAck{packetID: m.packetID}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, ack)
 	c.mu.Unlock()
 	l.underWay.Add(1)
-	err := l.accept.accept(c.ctx, &c.sender, topic, pk.Payload, received, func(v verdict) { l.stored(c, ack, v) })
+	err := l.accept.accept(c.ctx, &c.sender, m.topic, m.payload, received, func(v verdict) { l.stored(c, ack, v) })
 	if err != nil { // not taken: the client keeps it, since it gets no PUBACK
 		c.mu.Lock()
 		c.waiting = c.waiting[:len(c.waiting)-1] // it is the last: only this goroutine adds
@@ -833,7 +777,6 @@ func (l *listener) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet
 		l.underWay.Add(-1)
 		<-c.slots
 	}
-	return pk, packets.ErrRejectPacket
 }
 
 // slot waits until one more message of the connection may be under way; it is false at its end.
