@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,7 +30,7 @@ type directory interface {
 	Pile(id charge.PileID) (*registry.Pile, bool)
 }
 
-// appender is where good readings go.
+// appender is where good readings go. It keeps nothing of the slice.
 type appender interface {
 	Append(ctx context.Context, readings []journal.Placed, stored func()) error
 }
@@ -41,11 +42,40 @@ type acceptor struct {
 	partition func(charge.DivisionCode) int
 	rejects   *rejectRecorder
 	metrics   acceptMetrics
+	works     sync.Pool // of *work
+}
+
+// A work is the memory that one message's readings need while it is accepted.
+type work struct {
+	readings []charge.Reading
+	placed   []journal.Placed
+}
+
+// mostKept is how many readings a work may have room for that is kept for the next message.
+const mostKept = 64
+
+// borrow gives a work that is empty, and giveBack takes it again.
+func (a *acceptor) borrow() *work {
+	if w, ok := a.works.Get().(*work); ok {
+		return w
+	}
+	return &work{}
+}
+
+func (a *acceptor) giveBack(w *work) {
+	if cap(w.readings) > mostKept {
+		return
+	}
+	clear(w.readings)
+	clear(w.placed)
+	w.readings, w.placed = w.readings[:0], w.placed[:0]
+	a.works.Put(w)
 }
 
 type acceptMetrics struct {
-	messages *prometheus.CounterVec
-	readings *prometheus.CounterVec
+	listener prometheus.Counter // messages, by where they came in
+	bridge   prometheus.Counter
+	readings [charge.KindHeartbeat + 1]prometheus.Counter // by kind
 	unknown  prometheus.Counter
 	slowed   *prometheus.CounterVec
 	paused   *prometheus.GaugeVec
@@ -61,13 +91,18 @@ func (m acceptMetrics) slow(by string) (over func()) {
 
 func newAcceptMetrics(reg prometheus.Registerer) acceptMetrics {
 	f := promauto.With(reg)
-	return acceptMetrics{
-		messages: f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_messages_total", Help: "Messages received, by where they came in."}, []string{"door"}),
-		readings: f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_readings_total", Help: "Good readings handed to the log, by kind."}, []string{"kind"}),
+	messages := f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_messages_total", Help: "Messages received, by where they came in."}, []string{"door"})
+	m := acceptMetrics{
+		listener: messages.WithLabelValues("listener"), bridge: messages.WithLabelValues("bridge"),
 		unknown:  f.NewCounter(prometheus.CounterOpts{Name: "gateway_unknown_fields_total", Help: "Fields of payloads that the platform does not know and leaves out."}),
 		slowed:   f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_slowed_total", Help: "Times that a sender was not read from for a while, by whose limit was reached: its pile's, its operator's, that of its connection (in_flight), or that of new connections (arrivals)."}, []string{"by"}),
 		paused:   f.NewGaugeVec(prometheus.GaugeOpts{Name: "gateway_paused", Help: "Connections that are not read from now, by whose limit is reached; by arrivals: listeners that wait before they let the next one in."}, []string{"by"}),
 	}
+	readings := f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_readings_total", Help: "Good readings handed to the log, by kind."}, []string{"kind"})
+	for k := charge.KindStatus; k <= charge.KindHeartbeat; k++ {
+		m.readings[k] = readings.WithLabelValues(k.String())
+	}
+	return m
 }
 
 // A verdict is what a message as a whole came to, for senders whose protocol can be told.
@@ -84,17 +119,17 @@ func (a *acceptor) accept(ctx context.Context, from *sender, topic string, paylo
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	door := "listener"
-	if from.bridge != "" {
-		door = "bridge"
+	if from.bridge == "" {
+		a.metrics.listener.Inc()
+	} else {
+		a.metrics.bridge.Inc()
 	}
-	a.metrics.messages.WithLabelValues(door).Inc()
-
-	address, readings, refused, unnamed := a.read(from, topic, payload, received)
-	placed := make([]journal.Placed, 0, len(readings)+1)
+	w := a.borrow()
+	defer a.giveBack(w)
+	address, refused, unnamed := a.read(w, from, topic, payload, received)
 	decoded := len(refused) == 0
-	for i := range readings {
-		r := &readings[i]
+	for i := range w.readings {
+		r := &w.readings[i]
 		pile, reason, detail := a.known(r)
 		if reason != "" {
 			index := -1
@@ -104,36 +139,40 @@ func (a *acceptor) accept(ctx context.Context, from *sender, topic string, paylo
 			refused = append(refused, wire.Reject{Index: index, Pile: r.Pile.Equipment, Connector: string(r.Connector), Reason: reason, Detail: detail})
 			continue
 		}
-		a.metrics.readings.WithLabelValues(r.Kind.String()).Inc()
-		placed = append(placed, journal.Placed{Partition: a.partition(pile.Station.Township), Reading: *r})
+		a.metrics.readings[r.Kind].Inc()
+		w.placed = append(w.placed, journal.Placed{Partition: a.partition(pile.Station.Township), Reading: *r})
 	}
 	var v verdict
-	if len(placed) == 0 && len(refused) > 0 {
+	if len(w.placed) == 0 && len(refused) > 0 {
 		v = verdict{reason: refused[0].Reason, detail: refused[0].Detail}
 	}
 	if len(refused) > 0 {
 		a.rejects.record(from, address, topic, payload, received, refused)
-		placed = a.heardOf(placed, from, address, refused, unnamed, received)
+		w.placed = a.heardOf(w.placed, from, address, refused, unnamed, received)
 	}
-	if len(placed) == 0 {
+	if len(w.placed) == 0 {
 		stored(v)
 		return nil
 	}
-	return a.log.Append(ctx, placed, func() { stored(v) })
+	return a.log.Append(ctx, w.placed, func() { stored(v) })
 }
 
 // read takes the message apart, if its sender may speak for who it is said to be of.
-func (a *acceptor) read(from *sender, topic string, payload []byte, received time.Time) (wire.Address, []charge.Reading, []wire.Reject, []string) {
+func (a *acceptor) read(w *work, from *sender, topic string, payload []byte, received time.Time) (wire.Address, []wire.Reject, []string) {
 	address, err := wire.ParseTopic(topic)
 	switch {
 	case err != nil:
-		return address, nil, []wire.Reject{{Index: -1, Reason: wire.BadTopic, Detail: err.Error()}}, nil
+		return address, []wire.Reject{{Index: -1, Reason: wire.BadTopic, Detail: err.Error()}}, nil
 	case !from.speaksFor(address):
-		return address, nil, []wire.Reject{{Index: -1, Reason: wire.NotYours, Detail: "the credential is not for this operator's pile"}}, nil
+		return address, []wire.Reject{{Index: -1, Reason: wire.NotYours, Detail: "the credential is not for this operator's pile"}}, nil
 	}
-	readings, refused, counts := wire.Decode(address, payload, received)
-	a.metrics.unknown.Add(float64(counts.UnknownFields))
-	return address, readings, refused, counts.Unnamed
+	var refused []wire.Reject
+	var counts wire.Counts
+	w.readings, refused, counts = wire.Append(w.readings, address, payload, received)
+	if counts.UnknownFields > 0 {
+		a.metrics.unknown.Add(float64(counts.UnknownFields))
+	}
+	return address, refused, counts.Unnamed
 }
 
 // speaksFor tells whether the pile, or all of the operator's piles, are the sender's.

@@ -71,6 +71,7 @@ type Log struct {
 	js         jetstream.JetStream
 	partitions int
 	log        *slog.Logger
+	decoded    decodedBatches
 }
 
 // ErrTaken is returned where another process has the embedded log, or what Lock was asked for.

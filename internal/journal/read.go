@@ -24,7 +24,7 @@ func (l *Log) FollowPartition(ctx context.Context, partition int, from uint64, f
 		OptStartSeq:    max(from, 1),
 	}
 	return l.follow(ctx, readingsStream, cfg, func(m jetstream.Msg, meta *jetstream.MsgMetadata) error {
-		b, err := decodeBatch(m.Data())
+		b, err := l.decoded.decode(meta.Sequence.Stream, m.Data())
 		if newer := newerRecord(0); errors.As(err, &newer) {
 			return fmt.Errorf("read message %d of the log: %w", meta.Sequence.Stream, err)
 		}
@@ -32,7 +32,6 @@ func (l *Log) FollowPartition(ctx context.Context, partition int, from uint64, f
 			l.log.Error("skip a message of the log that nobody can read", "offset", meta.Sequence.Stream, "err", err)
 			return nil
 		}
-		b.Seq = meta.Sequence.Stream
 		return fn(b, meta.NumPending)
 	})
 }
@@ -229,7 +228,7 @@ func (d *Durable) delivery(seq uint64) (Delivery, error) {
 	d.mu.Lock()
 	m := d.pending[seq]
 	d.mu.Unlock()
-	b, err := decodeBatch(m.Data())
+	b, err := d.log.decoded.decode(seq, m.Data())
 	if newer := newerRecord(0); errors.As(err, &newer) {
 		return Delivery{}, fmt.Errorf("read message %d of the log: %w", seq, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -137,13 +138,14 @@ func decodeBatch(data []byte) (Batch, error) {
 		}
 		return Batch{}, fmt.Errorf("record of version %d, which nobody writes", data[0])
 	}
-	d := decoder{data: data[1:], ids: make(map[string]string, 8)}
+	d := decoder{data: data[1:], text: string(data[1:]), ids: make(map[string]string, 8)}
 	b := Batch{At: d.time(0)}
-	const leastReadingBytes = 8
-	b.Readings = make([]charge.Reading, 0, min(len(data)/leastReadingBytes, 512))
-	for len(d.data) > 0 && d.err == nil {
+	for first := len(d.data); len(d.data) > 0 && d.err == nil; {
 		b.Readings = append(b.Readings, charge.Reading{})
 		d.reading(&b.Readings[len(b.Readings)-1])
+		if len(b.Readings) == 1 { // the others will be about as long
+			b.Readings = slices.Grow(b.Readings, min(len(d.data)/(first-len(d.data)), maxGuessed))
+		}
 	}
 	if d.err != nil {
 		return Batch{}, fmt.Errorf("decode reading %d: %w", len(b.Readings), d.err)
@@ -151,9 +153,13 @@ func decodeBatch(data []byte) (Batch, error) {
 	return b, nil
 }
 
+// maxGuessed bounds how many readings room is made for by a guess.
+const maxGuessed = 512
+
 // A decoder reads from data and keeps the first error; after one it only gives zeros.
 type decoder struct {
 	data []byte
+	text string // of all of the record: one allocation for the names of all its piles
 	err  error
 	ids  map[string]string // one copy of each operator and code of the batch
 }
@@ -162,7 +168,7 @@ func (d *decoder) reading(r *charge.Reading) {
 	r.Kind = charge.Kind(d.byte())
 	r.Has = charge.Fields(d.uvarint()) //nolint:gosec // bits beyond are of later versions
 	r.Pile.Operator = charge.OperatorID(d.interned())
-	r.Pile.Equipment = d.string()
+	r.Pile.Equipment = d.name()
 	r.Connector = charge.ConnectorID(d.interned())
 	received := d.varint()
 	r.Received = time.UnixMilli(received).UTC()
@@ -258,6 +264,13 @@ func (d *decoder) bytes() []byte {
 }
 
 func (d *decoder) string() string { return string(d.bytes()) }
+
+// name is a string that nobody keeps for longer than its reading: it keeps the record's text.
+func (d *decoder) name() string {
+	b := d.bytes()
+	end := len(d.text) - len(d.data)
+	return d.text[end-len(b) : end]
+}
 
 func (d *decoder) interned() string {
 	b := d.bytes()

@@ -47,6 +47,7 @@ type Writer struct {
 	most    int64 // bytes of room
 	disk    disk
 	metrics writerMetrics
+	encoded sync.Pool // of *[]byte
 
 	mu   sync.Mutex
 	next *flush        // gathering
@@ -108,11 +109,19 @@ func (w *Writer) Bound(bytes int64) { w.room, w.most = semaphore.NewWeighted(byt
 // goroutine, when all of them are on disk. It waits while too much waits already, and fails
 // only when ctx ends.
 func (w *Writer) Append(ctx context.Context, readings []Placed, stored func()) error {
-	encoded := make([]byte, 0, 160*len(readings))
+	buffer, _ := w.encoded.Get().(*[]byte)
+	if buffer == nil {
+		buffer = new([]byte)
+	}
+	defer w.encoded.Put(buffer)
+	encoded := (*buffer)[:0]
 	ends := make([]int, len(readings))
 	for i := range readings {
 		encoded = appendReading(encoded, &readings[i].Reading)
 		ends[i] = len(encoded)
+	}
+	if len(readings) == 1 { // what a platform sends at once would be kept for single readings
+		*buffer = encoded
 	}
 	weight := min(int64(len(encoded)), w.most)
 	if err := w.room.Acquire(ctx, weight); err != nil {

@@ -45,7 +45,12 @@ type Counts struct {
 // object and not the others. A time more than 10 minutes ahead, or of a clock that never was set, is
 // refused as bad_time for history; its status or presence is kept, at received, marked charge.ClockWrong.
 func Decode(address Address, payload []byte, received time.Time) ([]charge.Reading, []Reject, Counts) {
-	p := parser{address: address, received: received.UTC().Truncate(time.Millisecond)}
+	return Append(nil, address, payload, received)
+}
+
+// Append is Decode to behind the readings of dst.
+func Append(dst []charge.Reading, address Address, payload []byte, received time.Time) ([]charge.Reading, []Reject, Counts) {
+	p := parser{address: address, received: received.UTC().Truncate(time.Millisecond), readings: dst}
 	size := len(payload)
 	payload = bytes.TrimPrefix(payload, byteOrderMark) // some libraries write one; RFC 8259, section 8.1, lets us ignore it
 	switch {
@@ -96,6 +101,7 @@ func (p *parser) reject(index int, o *object, reason Reason, detail string) {
 // found on the way to count.
 func (p *parser) payload(payload []byte) {
 	p.data = payload
+	before := len(p.readings)
 	switch p.next() {
 	case objectType:
 		p.object(0)
@@ -117,7 +123,7 @@ func (p *parser) payload(payload []byte) {
 		p.reject(-1, nil, BadJSON, "payload is neither an object nor an array of objects")
 	}
 	if !p.ended() {
-		p.readings, p.rejects, p.counts = nil, nil, Counts{}
+		p.readings, p.rejects, p.counts = p.readings[:before], nil, Counts{}
 		p.reject(-1, nil, BadJSON, "payload is not JSON")
 	}
 }
