@@ -166,6 +166,9 @@ var breaks = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ", "\t", " ")
 // oneLine keeps a text as both stores can: the line protocol's encoder writes a line break as two
 // signs that InfluxDB does not read back as one.
 func oneLine(s string) string {
+	if s == "" {
+		return ""
+	}
 	if strings.ContainsAny(s, "\r\n\t") {
 		s = breaks.Replace(s)
 	}

@@ -23,7 +23,6 @@ import (
 	influxdb2 "github.com/influxdata/influxdb-client-go/v2"
 	"github.com/influxdata/influxdb-client-go/v2/api"
 	influxhttp "github.com/influxdata/influxdb-client-go/v2/api/http"
-	"github.com/influxdata/line-protocol/v2/lineprotocol"
 
 	"pilewatch/internal/charge"
 )
@@ -58,7 +57,7 @@ type Influx struct {
 	writer api.WriteAPIBlocking
 	long   api.WriteAPIBlocking // to longBucket
 	reader api.QueryAPI
-	buffer sync.Pool // of *lineprotocol.Encoder
+	buffer sync.Pool // of *[]byte, for lines
 }
 
 // NewInflux checks the settings and reads the token; it does not call InfluxDB (Setup and Ping do).
@@ -84,11 +83,6 @@ func NewInflux(cfg InfluxConfig, log *slog.Logger) (*Influx, error) {
 		cfg: cfg, log: log, token: token, http: httpClient, client: client,
 		writer: client.WriteAPIBlocking(cfg.Org, cfg.Bucket), reader: client.QueryAPI(cfg.Org),
 		long: client.WriteAPIBlocking(cfg.Org, longBucket(cfg.Bucket)),
-		buffer: sync.Pool{New: func() any {
-			e := new(lineprotocol.Encoder)
-			e.SetPrecision(lineprotocol.Millisecond)
-			return e
-		}},
 	}, nil
 }
 
@@ -146,11 +140,7 @@ func (x *Influx) writeSome(ctx context.Context, batch []charge.Reading, order []
 	if len(order) == 0 {
 		return nil
 	}
-	lines, err := x.encode(batch, order)
-	if err != nil {
-		return err
-	}
-	err = x.post(ctx, x.writer, lines)
+	err := x.post(ctx, x.writer, x.encode(batch, order))
 	if err == nil {
 		return nil
 	}
@@ -241,63 +231,22 @@ func (x *Influx) mend(ctx context.Context, err error) (bool, error) {
 }
 
 // encode gives the lines of the readings of order.
-func (x *Influx) encode(batch []charge.Reading, order []int) (string, error) {
-	e := x.buffer.Get().(*lineprotocol.Encoder) //nolint:forcetypeassert // the pool holds nothing else
-	defer x.buffer.Put(e)
-	e.Reset()
+func (x *Influx) encode(batch []charge.Reading, order []int) string {
+	buffer, _ := x.buffer.Get().(*[]byte)
+	if buffer == nil {
+		buffer = new([]byte)
+	}
+	defer x.buffer.Put(buffer)
+	lines := (*buffer)[:0]
 	for _, i := range order {
-		encodeLine(e, &batch[i])
+		lines = appendLine(lines, &batch[i])
 	}
-	if err := e.Err(); err != nil {
-		return "", fmt.Errorf("encode lines: %w", err)
-	}
-	return string(e.Bytes()), nil
+	*buffer = lines
+	return string(lines)
 }
 
 // Line is a reading as InfluxDB is told it, for people to look at.
-func Line(r *charge.Reading) string {
-	var e lineprotocol.Encoder
-	e.SetPrecision(lineprotocol.Millisecond)
-	e.SetLax(true)
-	encodeLine(&e, r)
-	return strings.TrimSuffix(string(e.Bytes()), "\n")
-}
-
-func encodeLine(e *lineprotocol.Encoder, r *charge.Reading) {
-	e.StartLine(Measurement)
-	e.AddTag("connector", string(r.Connector)) // tags in order of their names, as InfluxDB keeps them
-	e.AddTag("kind", r.Kind.String())
-	e.AddTag("operator", string(r.Pile.Operator))
-	e.AddTag("pile", r.Pile.Equipment)
-	if r.Tells(charge.HasStatus) {
-		e.AddField("status", lineprotocol.IntValue(int64(r.Status)))
-	}
-	for i := range numbers {
-		if r.Tells(numbers[i].has) {
-			if v, ok := lineprotocol.FloatValue(numbers[i].of(r)); ok {
-				e.AddField(numbers[i].name, v)
-			}
-		}
-	}
-	if r.Tells(charge.HasSeq) {
-		e.AddField("seq", lineprotocol.IntValue(seqOf(r)))
-	}
-	m := moreOf(r)
-	for _, f := range moreFields {
-		if s := *f.text(&m); s != "" {
-			if v, ok := lineprotocol.StringValue(s); ok {
-				e.AddField(f.name, v)
-			}
-		}
-	}
-	if m.StartMS != 0 {
-		e.AddField("start_ms", lineprotocol.IntValue(m.StartMS))
-	}
-	if m.EndMS != 0 {
-		e.AddField("end_ms", lineprotocol.IntValue(m.EndMS))
-	}
-	e.EndLine(r.At)
-}
+func Line(r *charge.Reading) string { return strings.TrimSuffix(string(appendLine(nil, r)), "\n") }
 
 // moreFields lists the text fields once.
 var moreFields = [...]struct {

@@ -187,17 +187,7 @@ func prepare(batch []charge.Reading) prepared {
 		p.order = append(p.order, i)
 	}
 	slices.SortFunc(p.order, func(a, b int) int {
-		x, y := &batch[a], &batch[b]
-		return cmp.Or(
-			cmp.Compare(x.At.UnixMilli()/hourMS, y.At.UnixMilli()/hourMS),
-			cmp.Compare(x.Pile.Operator, y.Pile.Operator),
-			cmp.Compare(x.Pile.Equipment, y.Pile.Equipment),
-			cmp.Compare(x.Connector, y.Connector),
-			cmp.Compare(x.Kind, y.Kind),
-			cmp.Compare(x.At.UnixMilli(), y.At.UnixMilli()),
-			cmp.Compare(seqOf(x), seqOf(y)),
-			cmp.Compare(a, b),
-		)
+		return cmp.Or(compareKeys(&batch[a], &batch[b]), cmp.Compare(a, b))
 	})
 	kept := p.order[:0]
 	for n, i := range p.order {
@@ -208,6 +198,25 @@ func prepare(batch []charge.Reading) prepared {
 	}
 	p.order = kept
 	return p
+}
+
+// compareKeys orders readings by hour, connector, kind, time and seq. It stops at the first difference,
+// which is the pile as a rule.
+func compareKeys(x, y *charge.Reading) int {
+	xms, yms := x.At.UnixMilli(), y.At.UnixMilli()
+	if c := cmp.Compare(xms/hourMS, yms/hourMS); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(x.Pile.Operator, y.Pile.Operator); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(x.Pile.Equipment, y.Pile.Equipment); c != 0 {
+		return c
+	}
+	if c := cmp.Compare(x.Connector, y.Connector); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(xms, yms), cmp.Compare(seqOf(x), seqOf(y)))
 }
 
 // err gives the RejectedError of a batch that was otherwise stored, nil when nothing was refused.
