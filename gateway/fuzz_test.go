@@ -70,27 +70,28 @@ func FuzzTLSFiles(f *testing.F) {
 	})
 }
 
-// The first packet's length is read as MQTT says (3.1.1, 2.2.3), however its bytes come.
-func FuzzHello(f *testing.F) {
+// A packet's length is read as MQTT says (3.1.1, 2.2.3), however its bytes come.
+func FuzzPacketSize(f *testing.F) {
 	f.Add([]byte{0x10, 100}, 1)
 	f.Add([]byte{0x10, 0x80, 0x80, 0x08}, 2)
 	f.Add([]byte{0x10, 0x81, 0x80, 0x08, 0xff}, 3)
 	f.Add([]byte{0x10, 0xff, 0xff, 0xff, 0x7f}, 4)
 	f.Add([]byte{0x10, 0x80, 0x80, 0x80, 0x80, 0x01}, 5)
 	f.Fuzz(func(t *testing.T, b []byte, cut int) {
-		want, length := false, 0
-		for i := 1; i < len(b) && i <= 4; i++ {
+		size, header := packetSize(b)
+		length, whole := 0, false
+		for i := 1; i < len(b) && i <= 4 && !whole; i++ {
 			length += int(b[i]%128) * (1 << (7 * (i - 1)))
-			want = length > connectBytes
-			if b[i] < 128 {
-				break
+			if whole = b[i] < 128; whole && (header != i+1 || size != length+header) {
+				t.Fatalf("%x: got %d of which %d header, want %d and %d", b, size, header, length+i+1, i+1)
 			}
 		}
+		if !whole && size != 0 && (size != endless || len(b) < 5) {
+			t.Fatalf("%x has no whole header: got %d and %d", b, size, header)
+		}
 		cut = max(0, min(cut, len(b)))
-		var h hello
-		first := h.tooLarge(b[:cut])
-		if got := h.tooLarge(b[cut:]); got != want || first && !want {
-			t.Fatalf("%x cut at %d: too large %v and then %v, want %v", b, cut, first, got, want)
+		if early, at := packetSize(b[:cut]); at != 0 && (early != size || at != header) {
+			t.Fatalf("%x cut at %d: got %d and %d before, and then %d and %d", b, cut, early, at, size, header)
 		}
 	})
 }
