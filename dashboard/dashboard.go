@@ -123,6 +123,7 @@ func newDashboard(cfg *Config, data string, files fs.FS, from Sources, log *slog
 		// Without CheckOrigin the library lets only the page's own origin in.
 		upgrader: websocket.Upgrader{HandshakeTimeout: writeWithin, EnableCompression: true},
 	}
+	reg.MustRegister(d.coverage)
 	d.routes()
 	return d, nil
 }

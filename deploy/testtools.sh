@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the real programs that the tests talk to, where they are missing: Mosquitto and its
-# clients, Chromium with a Chinese font (Debian packages), and InfluxDB 1.8.10 (from Go modules, into
-# .tools/bin). Says what it cannot install and how to get it, and fails.
+# clients, Chromium with a Chinese font, Prometheus and Alertmanager (Debian packages), and InfluxDB
+# 1.8.10 and NATS (from Go modules, into .tools/bin). Says what it cannot install and how to get it,
+# and fails.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -12,6 +13,8 @@ need() { # need PROGRAM PACKAGE
 need mosquitto mosquitto
 need mosquitto_pub mosquitto-clients
 need chromium chromium
+need promtool prometheus
+need amtool prometheus-alertmanager
 fc-list 2>/dev/null | grep -q "Noto Sans CJK" || packages="$packages fonts-noto-cjk"
 
 if [ -n "$packages" ]; then
@@ -38,4 +41,9 @@ fi
 if [ ! -x .tools/bin/influxd ] && [ -z "${PILEWATCH_TEST_INFLUXD:-}" ] && ! command -v influxd >/dev/null 2>&1; then
 	echo "building InfluxDB 1.8.10"
 	GOBIN="$PWD/.tools/bin" go install github.com/influxdata/influxdb/cmd/influxd@v1.8.10
+fi
+
+if [ ! -x .tools/bin/nats-server ] && [ -z "${PILEWATCH_TEST_NATS_SERVER:-}" ] && ! command -v nats-server >/dev/null 2>&1; then
+	echo "building NATS 2.15.2"
+	GOBIN="$PWD/.tools/bin" go install github.com/nats-io/nats-server/v2@v2.15.2
 fi

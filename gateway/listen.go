@@ -126,7 +126,7 @@ func newListener(cfg *Config, accept *acceptor, auth authenticator, pace *pace, 
 	if cfg.MaxConnectRate > 0 {
 		l.arrivals = rate.NewLimiter(rate.Limit(cfg.MaxConnectRate), burstOf(cfg.MaxConnectRate))
 	}
-	if err := l.listen(cfg); err != nil {
+	if err := l.listen(cfg, f); err != nil {
 		return nil, errors.Join(err, l.closeSockets())
 	}
 	capabilities := mqtt.NewDefaultServerCapabilities()
@@ -163,7 +163,7 @@ func (l *listener) mostUnderWay() float64 {
 }
 
 // listen takes the addresses.
-func (l *listener) listen(cfg *Config) (err error) {
+func (l *listener) listen(cfg *Config, f promauto.Factory) (err error) {
 	// MQTT's keep-alive finds who is gone; Go's default would wake every pile's modem each 15 s.
 	listen := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Minute, Interval: 30 * time.Second, Count: 4}}
 	if cfg.MQTT != "" {
@@ -177,6 +177,9 @@ func (l *listener) listen(cfg *Config) (err error) {
 	if l.keys, err = newKeyring(cfg, l.log); err != nil {
 		return err
 	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gateway_certificate_expiry_timestamp_seconds", Help: "When the certificate that piles are shown ends.",
+	}, l.keys.until)
 	if l.secure, err = listen.Listen(context.Background(), "tcp", cfg.MQTTS); err != nil {
 		return fmt.Errorf("listen for MQTT over TLS on %s: %w; choose another address with --mqtts", cfg.MQTTS, err)
 	}

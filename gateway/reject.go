@@ -36,8 +36,9 @@ type rejectRecorder struct {
 	publish func(journal.Reject) error
 	log     *slog.Logger
 	total   *prometheus.CounterVec
-	told    *tally // in our own log, by operator and reason
-	late    *tally // what the log could not take at once, by error
+	of      *prometheus.CounterVec // the same by operator
+	told    *tally                 // in our own log, by operator and reason
+	late    *tally                 // what the log could not take at once, by error
 
 	mu      sync.Mutex
 	samples map[sampleKey]*sampled
@@ -90,6 +91,9 @@ func newRejectRecorder(publish func(journal.Reject) error, log *slog.Logger, reg
 	}
 	return &rejectRecorder{
 		publish: publish, log: log, total: total,
+		of: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
+			Name: "gateway_operator_rejects_total", Help: "Messages, or objects of an array, that could not be used, by the operator that sent them.",
+		}, []string{"operator"}),
 		told: newTally(func(_ string, count int, last []any) {
 			log.Warn("messages cannot be used", append([]any{"count", count}, last...)...)
 		}),
@@ -108,6 +112,7 @@ func (r *rejectRecorder) record(from *sender, address wire.Address, topic string
 	for _, one := range refused {
 		count := max(one.Count, 1)
 		r.total.WithLabelValues(string(one.Reason)).Add(float64(count))
+		r.of.WithLabelValues(string(from.operator)).Add(float64(count)) // as signed in, so there are no more than are registered
 		r.told.add(received, string(from.operator)+" "+string(one.Reason), count,
 			"operator", from.operator, "reason", one.Reason, "pile", clean(one.Pile, 80), "detail", one.Detail)
 		pile := one.Pile

@@ -97,6 +97,11 @@ func (k *keyring) refresh() bool {
 	return true
 }
 
+// until tells when the certificate that is shown now ends, in Unix seconds.
+func (k *keyring) until() float64 {
+	return float64(k.current.Load().config.Certificates[0].Leaf.NotAfter.Unix())
+}
+
 func (k *keyring) stamps() []stamp {
 	all := make([]stamp, len(k.files))
 	for i, file := range k.files {

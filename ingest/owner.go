@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"golang.org/x/sync/errgroup"
 
+	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
 	"pilewatch/internal/registry"
 )
@@ -26,6 +27,7 @@ const (
 	publishEvery    = 200 * time.Millisecond // most often (design: "Dashboard")
 	liveEvery       = time.Second
 	checkpointEvery = 30 * time.Second // what a killed process has to read again
+	countEvery      = 10 * time.Second // of connectors, for metrics
 	endWithin       = 3 * time.Second
 	batchesAhead    = 64 // read from the log and not yet judged
 )
@@ -41,6 +43,7 @@ type owner struct {
 	slog     *slog.Logger
 	metrics  healthMetrics
 	safe     uint64 // everything up to this sequence is in a checkpoint
+	counted  *connectorCount
 	changes  *journal.Changes
 	unsaved  *step  // found, and not yet saved and told
 	saved    uint64 // the last sequence with which rows were saved
@@ -61,7 +64,8 @@ type healthMetrics struct {
 	tooLate  prometheus.Counter
 	events   *prometheus.CounterVec
 	retries  prometheus.Counter
-	behind   *prometheus.GaugeVec
+	judged   *prometheus.GaugeVec
+	danger   *prometheus.CounterVec
 	saved    prometheus.Histogram
 }
 
@@ -73,7 +77,8 @@ func newHealthMetrics(reg prometheus.Registerer) healthMetrics {
 		tooLate:  f.NewCounter(prometheus.CounterOpts{Name: "ingest_health_too_late_readings_total", Help: "Readings that came later than the lateness limit: they are in the history, and change no day."}),
 		events:   f.NewCounterVec(prometheus.CounterOpts{Name: "ingest_health_events_total", Help: "Events found, by kind."}, []string{"kind"}),
 		retries:  f.NewCounter(prometheus.CounterOpts{Name: "ingest_health_retries_total", Help: "Steps saved or published again because the registry or the log did not answer."}),
-		behind:   f.NewGaugeVec(prometheus.GaugeOpts{Name: "ingest_health_behind_seconds", Help: "Age of the log's time that is judged; ticks come every 10 s."}, []string{"partition"}),
+		judged:   f.NewGaugeVec(prometheus.GaugeOpts{Name: "ingest_health_judged_timestamp_seconds", Help: "The log's time that is judged and saved; ticks come every 10 s."}, []string{"partition"}),
+		danger:   f.NewCounterVec(prometheus.CounterOpts{Name: "pilewatch_danger_alarms_total", Help: "Alarms of level danger of public and dedicated piles, by city and fault."}, []string{"division", "name", "fault"}),
 		saved: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "ingest_health_step_seconds", Help: "To save and publish a step.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}),
@@ -95,6 +100,7 @@ func (o *owner) run(ctx context.Context) error {
 		return err
 	}
 	o.retell.towns = o.retell.towns || o.judge.seq < o.changes.LogSeq
+	defer o.counted.drop(o.judge.partition)
 	batches := make(chan journal.Batch, batchesAhead)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -173,7 +179,7 @@ func (o *owner) work(ctx context.Context, batches <-chan journal.Batch) error {
 	publish := time.NewTimer(0)
 	defer publish.Stop()
 	<-publish.C
-	var published, saved time.Time
+	var published, saved, counted time.Time
 	due := false
 	for {
 		select {
@@ -192,7 +198,11 @@ func (o *owner) work(ctx context.Context, batches <-chan journal.Batch) error {
 				return err
 			}
 			published = time.Now()
-			o.metrics.behind.WithLabelValues(strconv.Itoa(o.judge.partition)).Set(time.Since(o.judge.state.Now()).Seconds())
+			o.metrics.judged.WithLabelValues(strconv.Itoa(o.judge.partition)).Set(float64(o.judge.state.Now().UnixMilli()) / 1000)
+			if time.Since(counted) >= countEvery {
+				o.counted.set(o.judge.partition, o.judge.census())
+				counted = time.Now()
+			}
 			if time.Since(saved) < checkpointEvery {
 				continue
 			}
@@ -264,6 +274,9 @@ func (o *owner) publish(ctx context.Context) error {
 		}
 		for _, e := range change.Events {
 			o.metrics.events.WithLabelValues(string(e.Kind)).Inc()
+			if e.Kind == charge.DangerAlarm {
+				o.countDanger(&e)
+			}
 		}
 		o.metrics.saved.Observe(time.Since(begun).Seconds())
 	}

@@ -57,10 +57,13 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 		in.days = &days{store: cs, log: log, divisions: dir.Divisions, states: reg.TownshipStates, slog: logger}
 	}
 	m := newHealthMetrics(metrics)
+	m.beginDanger(dir.Divisions())
+	counted := &connectorCount{by: make(map[int]census)}
+	metrics.MustRegister(counted)
 	in.newOwner = func(p int, epoch uint64) *owner {
 		return &owner{
 			judge: newJudge(p, log.PartitionOf, dir), epoch: epoch, log: log, store: reg, watched: watched,
-			slog: logger.With("partition", p), metrics: m,
+			slog: logger.With("partition", p), metrics: m, counted: counted,
 		}
 	}
 	in.tidier = newTidier(log, store, logger, metrics)

@@ -26,6 +26,7 @@ type tidier struct {
 	purger purger // nil where the store deletes by itself
 	slog   *slog.Logger
 	bytes  prometheus.Gauge
+	limit  prometheus.Gauge
 }
 
 // purger deletes readings older than before; *series.Embedded is one.
@@ -35,9 +36,11 @@ type purger interface {
 
 func newTidier(log *journal.Log, store Store, logger *slog.Logger, reg prometheus.Registerer) *tidier {
 	p, _ := store.(purger)
+	f := promauto.With(reg)
 	return &tidier{
 		log: log, purger: p, slog: logger,
-		bytes: promauto.With(reg).NewGauge(prometheus.GaugeOpts{Name: "ingest_log_bytes", Help: "Size of the log's readings on disk."}),
+		bytes: f.NewGauge(prometheus.GaugeOpts{Name: "ingest_log_bytes", Help: "Size of the log's readings on disk."}),
+		limit: f.NewGauge(prometheus.GaugeOpts{Name: "ingest_log_limit_bytes", Help: "Size at which the log refuses readings, and senders wait; 0 or less where there is none."}),
 	}
 }
 
@@ -87,6 +90,11 @@ func (t *tidier) trim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	limit, err := t.log.MaxBytes(ctx)
+	if err != nil {
+		return err
+	}
 	t.bytes.Set(float64(bytes))
+	t.limit.Set(float64(limit))
 	return t.log.Trim(ctx, min(backlog.Confirmed, judged)+1)
 }

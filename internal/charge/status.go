@@ -1,5 +1,10 @@
 package charge
 
+import (
+	"maps"
+	"slices"
+)
+
 // A Status is what a connector says of itself, by T/CEC 102's ConnectorStatusInfo.Status.
 type Status uint8
 
@@ -57,6 +62,9 @@ var faults = map[Fault]bool{
 	"over_current": true, "leakage": true, "door_open": true, "flood": true, "smoke": true,
 	"vehicle": true, OtherFault: true,
 }
+
+// Faults lists every fault, by name.
+func Faults() []Fault { return slices.Sorted(maps.Keys(faults)) }
 
 // ParseFault maps a sender's code to a known fault, and what is not known to OtherFault.
 func ParseFault(code string) Fault {

@@ -337,6 +337,15 @@ func (l *Log) Span(ctx context.Context) (first, last, bytes uint64, err error) {
 	return state.FirstSeq, state.LastSeq, state.Bytes, nil
 }
 
+// MaxBytes tells how much READINGS may hold before it refuses; -1 is without a limit.
+func (l *Log) MaxBytes(ctx context.Context) (int64, error) {
+	stream, err := l.js.Stream(ctx, readingsStream)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the log's limit: %w", err)
+	}
+	return stream.CachedInfo().Config.MaxBytes, nil
+}
+
 // Purge deletes what of READINGS lies below sequence before and is older than age.
 func (l *Log) Purge(ctx context.Context, before uint64, age time.Duration) error {
 	stream, err := l.js.Stream(ctx, readingsStream)

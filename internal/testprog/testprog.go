@@ -1,5 +1,5 @@
-// Package testprog starts the real programs that tests talk to: InfluxDB and Mosquitto, each on a
-// free port of its own, with a directory of its own, and ended with the test. Chromium it only finds:
+// Package testprog starts the real programs that tests talk to: InfluxDB, Mosquitto, NATS, Prometheus and
+// Alertmanager, each on a free port of its own, with a directory of its own, and ended with the test. Chromium it only finds:
 // who drives it starts it. Only tests import this package.
 //
 // A program is looked for in its environment variable, in .tools/bin at the top of the repository,

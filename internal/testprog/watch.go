@@ -1,0 +1,100 @@
+package testprog
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+var (
+	promtool     = program{name: "promtool", env: "PILEWATCH_TEST_PROMTOOL", get: "apt-get install prometheus"}
+	prometheus   = program{name: "prometheus", env: "PILEWATCH_TEST_PROMETHEUS", get: "apt-get install prometheus"}
+	amtool       = program{name: "amtool", env: "PILEWATCH_TEST_AMTOOL", get: "apt-get install prometheus-alertmanager"}
+	alertmanager = program{name: "prometheus-alertmanager", env: "PILEWATCH_TEST_ALERTMANAGER", get: "apt-get install prometheus-alertmanager"}
+	natsServer   = program{
+		name: "nats-server", env: "PILEWATCH_TEST_NATS_SERVER",
+		get: "GOBIN=$PWD/.tools/bin go install github.com/nats-io/nats-server/v2@v2.15.2",
+	}
+)
+
+// Promtool gives the path of Prometheus' tool that checks rules and metrics.
+func Promtool(t testing.TB) (path string) {
+	t.Helper()
+	return promtool.find(t)
+}
+
+// Amtool gives the path of Alertmanager's tool that checks its settings.
+func Amtool(t testing.TB) (path string) {
+	t.Helper()
+	return amtool.find(t)
+}
+
+// Prometheus starts a Prometheus with this configuration and gives its URL.
+func Prometheus(t testing.TB, conf string) (url string) {
+	t.Helper()
+	path, dir := prometheus.find(t), t.TempDir()
+	file := filepath.Join(dir, "prometheus.yml")
+	writeFile(t, file, conf)
+	s := &Server{Addr: freeAddr(t), path: path}
+	s.args = []string{"--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + s.Addr, "--log.level=warn"}
+	s.ready = s.answers("/-/ready")
+	return "http://" + s.start(t).Addr
+}
+
+// Alertmanager starts an Alertmanager with this configuration, alone, and gives its address.
+func Alertmanager(t testing.TB, conf string) (addr string) {
+	t.Helper()
+	path, dir := alertmanager.find(t), t.TempDir()
+	file := filepath.Join(dir, "alertmanager.yml")
+	writeFile(t, file, conf)
+	s := &Server{Addr: freeAddr(t), path: path}
+	s.args = []string{"--config.file=" + file, "--storage.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + s.Addr, "--cluster.listen-address=", "--log.level=warn"}
+	s.ready = s.answers("/-/ready")
+	return s.start(t).Addr
+}
+
+// NATSServer starts a NATS server with JetStream whose configuration is conf, further lines of it,
+// beside its addresses. Its files stay when it is killed and started again.
+func NATSServer(t testing.TB, conf string) *Server {
+	t.Helper()
+	path, dir := natsServer.find(t), t.TempDir()
+	s := &Server{Addr: freeAddr(t), path: path}
+	watched := &Server{Addr: freeAddr(t)}
+	file := filepath.Join(dir, "nats.conf")
+	writeFile(t, file, fmt.Sprintf("listen: %q\nhttp: %q\n%s", s.Addr, watched.Addr, conf))
+	s.args = []string{"-c", file, "-sd", filepath.Join(dir, "store")}
+	s.ready = watched.answers("/healthz")
+	return s.start(t)
+}
+
+// Run runs a tool to its end and fails the test where it fails.
+func Run(t testing.TB, path string, args ...string) (output string) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %q: %v\n%s", filepath.Base(path), args, err, out)
+	}
+	return string(out)
+}
+
+// answers asks a page of the program, which must be there.
+func (s *Server) answers(page string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Addr+page, nil)
+		if err != nil {
+			return err
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("GET %s: %s", page, res.Status)
+		}
+		return nil
+	}
+}
