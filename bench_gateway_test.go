@@ -425,7 +425,7 @@ func dialer(addr string) func() (net.Conn, error) {
 func idleConnection(b *testing.B) float64 {
 	dir := b.TempDir()
 	secure, profiles := freeAddr(b), freeAddr(b)
-	trusted := writeServerKeys(b, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	trusted := writeServerKeys(b, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), time.Hour)
 	files(b, 30_000)
 	p, fleet, tokens := gatewayAlone(b, "--pprof", profiles, "--mqtts", secure, "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"))
 	const over = 2_000
@@ -473,15 +473,15 @@ func files(b *testing.B, want int) int {
 	return int(now.Cur)
 }
 
-// writeServerKeys writes a certificate for loopback that signs itself.
-func writeServerKeys(b *testing.B, certFile, keyFile string) *x509.CertPool {
+// writeServerKeys writes a certificate for loopback that signs itself and ends in lasts.
+func writeServerKeys(b testing.TB, certFile, keyFile string, lasts time.Duration) *x509.CertPool {
 	b.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		b.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(lasts),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)

@@ -27,7 +27,7 @@ const (
 	publishEvery    = 200 * time.Millisecond // most often (design: "Dashboard")
 	liveEvery       = time.Second
 	checkpointEvery = 30 * time.Second // what a killed process has to read again
-	countEvery      = 10 * time.Second // of connectors, for metrics
+	countEvery      = 5 * time.Second  // most often, of connectors for metrics; ticks come every 10 s
 	endWithin       = 3 * time.Second
 	batchesAhead    = 64 // read from the log and not yet judged
 )
