@@ -29,7 +29,9 @@ type CLI struct {
 	Simulator SimulatorCmd `cmd:"" help:"A simulated fleet that reports to a gateway, or its registry as files."`
 	Registry  RegistryCmd  `cmd:"" help:"Import, export, credentials and the policy."`
 	History   HistoryCmd   `cmd:"" help:"Move what the embedded history holds to InfluxDB."`
-	Check     CheckCmd     `cmd:"" help:"Try every connection that the settings name, and say what is wrong."`
+	Check     CheckCmd     `cmd:"" help:"Try all that the settings name, and this machine, and say what is wrong and what to do."`
+	Conform   ConformCmd   `cmd:"" help:"Check an operator's messages before it goes live: what of them could not be used, and why."`
+	Ready     ReadyCmd     `cmd:"" help:"Ask a running part whether it is ready; fails if it is not. For containers, which have no other program."`
 
 	Config    kong.ConfigFlag  `help:"YAML file with settings, named like the flags." placeholder:"FILE" type:"existingfile"`
 	LogFormat string           `help:"Form of the log on standard error: ${enum}." enum:"text,json" default:"text" env:"PILEWATCH_LOG_FORMAT"`

@@ -6,16 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"pilewatch/dashboard"
 	"pilewatch/gateway"
 	"pilewatch/ingest"
-	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
-	"pilewatch/internal/series"
 	"pilewatch/simulator"
 )
 
@@ -271,115 +266,4 @@ func (c *SimulatorRunCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	log.Info("simulator is up", "piles", len(fleet.Piles), "broker", c.Simulator.Broker, "http", c.HTTP)
 	return p.run(ctx)
-}
-
-// CheckCmd is `pilewatch check`.
-type CheckCmd struct {
-	DataConfig    `embed:""`
-	HistoryConfig `embed:"" envprefix:"PILEWATCH_INFLUX_"`
-	LogURL        string `help:"An existing NATS that holds the log; empty looks at the embedded one." env:"PILEWATCH_LOG_URL" placeholder:"URL"`
-	TokenFile     string `name:"log-token-file" help:"File with the NATS' token." env:"PILEWATCH_LOG_TOKEN_FILE" placeholder:"FILE" type:"path"`
-}
-
-// Run prints a line for each thing that it tries. It fails if one of them does.
-func (c *CheckCmd) Run(ctx context.Context, out io.Writer) error {
-	quiet := slog.New(slog.DiscardHandler)
-	failed := 0
-	try := func(what string, do func() (string, error)) {
-		said, err := do()
-		if err != nil {
-			failed++
-			fmt.Fprintf(out, "WRONG  %-9s %v\n", what, err)
-			return
-		}
-		fmt.Fprintf(out, "ok     %-9s %s\n", what, said)
-	}
-	if _, err := os.Stat(filepath.Join(c.Data, "registry.db")); err != nil {
-		return fmt.Errorf("check %s: %w; start pilewatch there first, or name another directory with --data", c.Data, err)
-	}
-	try("registry", func() (string, error) {
-		p, err := openParts(ctx, c.Data, quiet)
-		if err != nil {
-			return "", err
-		}
-		piles, towns := 0, 0
-		for range p.directory.Piles() {
-			piles++
-		}
-		for _, d := range p.directory.Divisions() {
-			if d.Level == charge.Township {
-				towns++
-			}
-		}
-		return fmt.Sprintf("%s: %d township-level divisions, %d operators, %d piles", filepath.Join(c.Data, "registry.db"),
-			towns, len(p.directory.Operators()), piles), p.close()
-	})
-	try("history", func() (string, error) {
-		h, err := c.open(ctx, c.Data, quiet)
-		if err != nil {
-			return "", err
-		}
-		where := filepath.Join(c.Data, "history.db")
-		if c.InfluxURL != "" {
-			where = c.InfluxURL + " " + c.InfluxBucket
-			if s, ok := h.(*series.Influx); ok {
-				keeps, err := s.Check(ctx)
-				if err != nil {
-					return "", errors.Join(err, h.Close())
-				}
-				where += ": " + keeps
-			}
-		}
-		return where, errors.Join(h.Ping(ctx), h.Close())
-	})
-	try("log", func() (string, error) {
-		cfg := journal.Embedded(c.Data)
-		where := filepath.Join(c.Data, "log")
-		if c.LogURL != "" {
-			cfg, where = journal.Config{URL: c.LogURL, TokenFile: c.TokenFile}, c.LogURL
-		}
-		cfg.MaxBytes = 0 // as it is
-		l, err := journal.Open(ctx, cfg, quiet)
-		if errors.Is(err, journal.ErrTaken) {
-			return where + ": open in a running pilewatch", nil
-		}
-		if err != nil {
-			return "", err
-		}
-		first, last, bytes, err := l.Span(ctx)
-		return fmt.Sprintf("%s: %d batches, %d MiB", where, max(last+1, first)-first, bytes>>20), errors.Join(err, l.Close())
-	})
-	try("bridges", func() (string, error) { return checkBridges(c.Data) })
-	if failed > 0 {
-		return fmt.Errorf("%d of 4 checks failed", failed)
-	}
-	return nil
-}
-
-// checkBridges tells which sessions the gateways of the data directory have at operators' brokers,
-// and which of them no setting names any more.
-func checkBridges(data string) (string, error) {
-	keepers, err := gateway.Sessions(data)
-	if err != nil {
-		return "", err
-	}
-	if len(keepers) == 0 {
-		return "no sessions at operators' brokers", nil
-	}
-	var said []string
-	var wrong []error
-	for _, k := range keepers {
-		runs := "runs"
-		if !k.Running {
-			runs = "does not run, and its brokers keep messages for it"
-		}
-		said = append(said, fmt.Sprintf("%s %s: sessions: %d", k.Name, runs, len(k.Sessions)))
-		for _, s := range k.Sessions {
-			if s.Orphan {
-				wrong = append(wrong, fmt.Errorf("session %s at %s is left over from other settings and may go on getting its share; "+
-					"it is ended when gateway %s reaches that broker (--bridge was %s)", s.Client, s.Broker, k.Name, s.Setting))
-			}
-		}
-	}
-	return strings.Join(said, "; "), errors.Join(wrong...)
 }

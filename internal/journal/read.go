@@ -346,6 +346,15 @@ func (l *Log) MaxBytes(ctx context.Context) (int64, error) {
 	return stream.CachedInfo().Config.MaxBytes, nil
 }
 
+// Clock tells the time of the machine that the log is on.
+func (l *Log) Clock(ctx context.Context) (time.Time, error) {
+	stream, err := l.js.Stream(ctx, readingsStream)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask the log for its time: %w", err)
+	}
+	return stream.CachedInfo().TimeStamp, nil
+}
+
 // Purge deletes what of READINGS lies below sequence before and is older than age.
 func (l *Log) Purge(ctx context.Context, before uint64, age time.Duration) error {
 	stream, err := l.js.Stream(ctx, readingsStream)
