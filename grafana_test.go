@@ -88,7 +88,7 @@ func TestGrafanaIsProvisioned(t *testing.T) {
 		Providers []struct{ Options struct{ Path string } }
 	}
 	readYAML(t, grafanaDir+"/provisioning/dashboards/pilewatch.yml", &providers)
-	if len(providers.Providers) != 1 || providers.Providers[0].Options.Path != "/var/lib/grafana/dashboards" {
+	if len(providers.Providers) != 1 || providers.Providers[0].Options.Path != "/etc/grafana/dashboards" {
 		t.Errorf("providers: %+v", providers)
 	}
 }
