@@ -1,20 +1,12 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
-	"maps"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v4"
 
@@ -157,119 +149,4 @@ func TestEveryAlertSaysWhereAndWhatToDo(t *testing.T) {
 	for path := range playbooks {
 		t.Errorf("%s: there is no such alert", path)
 	}
-}
-
-// A delivery is what Alertmanager sends to a webhook.
-type delivery struct {
-	Alerts []struct {
-		Status      string
-		Labels      map[string]string
-		Annotations map[string]string
-	}
-}
-
-// receiveAlerts is a webhook; it gives where it is and what comes, by path.
-func receiveAlerts(t *testing.T) (at string, come chan string, deliveries chan delivery) {
-	t.Helper()
-	come, deliveries = make(chan string, 100), make(chan delivery, 100)
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		var d delivery
-		if err := json.NewDecoder(r.Body).Decode(&d); err != nil {
-			t.Errorf("webhook: %v", err)
-			return
-		}
-		come <- r.URL.Path
-		deliveries <- d
-	}))
-	t.Cleanup(server.Close)
-	return server.URL, come, deliveries
-}
-
-// prometheusFor is the configuration that is shipped, for one process that has all parts.
-func prometheusFor(t *testing.T, target, alertmanager string) string {
-	t.Helper()
-	var conf map[string]any
-	readYAML(t, filepath.Join(rulesDir, "prometheus.yml"), &conf)
-	dir, err := filepath.Abs(rulesDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := conf["rule_files"].([]any)
-	for i, f := range files {
-		files[i] = filepath.Join(dir, filepath.Base(f.(string)))
-	}
-	static := func(addr string) []any { return []any{map[string]any{"targets": []string{addr}}} }
-	conf["scrape_configs"] = []any{map[string]any{"job_name": "pilewatch", "static_configs": static(target)}}
-	conf["alerting"] = map[string]any{"alertmanagers": []any{map[string]any{"static_configs": static(alertmanager)}}}
-	text, err := yaml.Marshal(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// alertWithin is how soon whoever is on call hears of what happened.
-const alertWithin = 90 * time.Second
-
-// Smoke at a pile is at the city's and the province's desk in time, with the right division.
-func TestADangerAlarmReachesTheDutyDesk(t *testing.T) {
-	desk, paths, deliveries := receiveAlerts(t)
-	text, err := os.ReadFile("deploy/alertmanager/alertmanager.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	alertmanager := testprog.Alertmanager(t, strings.ReplaceAll(string(text), "http://127.0.0.1:9", desk))
-	f := startPlatform(t, setup{})
-	prometheus := testprog.Prometheus(t, prometheusFor(t, f.http, alertmanager))
-	if err := eventually(t.Context(), alertWithin, func() error {
-		n, err := ask(t.Context(), prometheus, `count(pilewatch_danger_alarms_total{division="3717"})`)
-		if err == nil && n == 0 {
-			err = fmt.Errorf("Prometheus has not looked yet")
-		}
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
-	f.publish(t, "MA3CLQP01", "evcs/v1/MA3CLQP01/P1/alarm",
-		fmt.Sprintf(`{"connector":"1","time":%d,"level":"danger","code":"smoke"}`, time.Now().UnixMilli()))
-	got := map[string]bool{}
-	late := time.After(alertWithin)
-	for !got["/heze"] || !got["/province"] {
-		select {
-		case <-late:
-			t.Fatalf("after %s told: %v", alertWithin, slices.Collect(maps.Keys(got)))
-		case path := <-paths:
-			for _, a := range (<-deliveries).Alerts {
-				if a.Labels["alertname"] != "DangerAlarm" {
-					t.Errorf("%s: %s: %s", path, a.Labels["alertname"], a.Annotations["summary"])
-					continue
-				}
-				got[path] = true
-				if a.Labels["division"] != "3717" || a.Annotations["summary"] != "danger in 菏泽市 (3717): smoke" {
-					t.Errorf("%s: division %s, %q", path, a.Labels["division"], a.Annotations["summary"])
-				}
-			}
-		}
-	}
-	if got["/jinan"] {
-		t.Error("Jinan's desk is told of Heze's piles")
-	}
-}
-
-// ask gives the value of an expression that has one, 0 where it has none.
-func ask(ctx context.Context, prometheus, expr string) (float64, error) {
-	var answer struct {
-		Data struct {
-			Result []struct{ Value [2]any }
-		}
-	}
-	if err := getJSON(ctx, prometheus+"/api/v1/query?"+url.Values{"query": {expr}}.Encode(), "", &answer); err != nil {
-		return 0, err
-	}
-	if len(answer.Data.Result) == 0 {
-		return 0, nil
-	}
-	var v float64
-	_, err := fmt.Sscan(answer.Data.Result[0].Value[1].(string), &v)
-	return v, err
 }

@@ -13,6 +13,7 @@ need() { # need PROGRAM PACKAGE
 need mosquitto mosquitto
 need mosquitto_pub mosquitto-clients
 need chromium chromium
+need curl curl
 need promtool prometheus
 need amtool prometheus-alertmanager
 fc-list 2>/dev/null | grep -q "Noto Sans CJK" || packages="$packages fonts-noto-cjk"

@@ -14,6 +14,7 @@ var (
 	prometheus   = program{name: "prometheus", env: "PILEWATCH_TEST_PROMETHEUS", get: "apt-get install prometheus"}
 	amtool       = program{name: "amtool", env: "PILEWATCH_TEST_AMTOOL", get: "apt-get install prometheus-alertmanager"}
 	alertmanager = program{name: "prometheus-alertmanager", env: "PILEWATCH_TEST_ALERTMANAGER", get: "apt-get install prometheus-alertmanager"}
+	curl         = program{name: "curl", env: "PILEWATCH_TEST_CURL", get: "apt-get install curl"}
 	natsServer   = program{
 		name: "nats-server", env: "PILEWATCH_TEST_NATS_SERVER",
 		get: "GOBIN=$PWD/.tools/bin go install github.com/nats-io/nats-server/v2@v2.15.2",
@@ -32,28 +33,12 @@ func Amtool(t testing.TB) (path string) {
 	return amtool.find(t)
 }
 
-// Prometheus starts a Prometheus with this configuration and gives its URL.
-func Prometheus(t testing.TB, conf string) (url string) {
+// NeedStack leaves the test out, or fails it, where a program is missing that deploy/stack.sh starts.
+func NeedStack(t testing.TB) {
 	t.Helper()
-	path, dir := prometheus.find(t), t.TempDir()
-	file := filepath.Join(dir, "prometheus.yml")
-	writeFile(t, file, conf)
-	s := &Server{Addr: freeAddr(t), path: path}
-	s.args = []string{"--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + s.Addr, "--log.level=warn"}
-	s.ready = s.answers("/-/ready")
-	return "http://" + s.start(t).Addr
-}
-
-// Alertmanager starts an Alertmanager with this configuration, alone, and gives its address.
-func Alertmanager(t testing.TB, conf string) (addr string) {
-	t.Helper()
-	path, dir := alertmanager.find(t), t.TempDir()
-	file := filepath.Join(dir, "alertmanager.yml")
-	writeFile(t, file, conf)
-	s := &Server{Addr: freeAddr(t), path: path}
-	s.args = []string{"--config.file=" + file, "--storage.path=" + filepath.Join(dir, "data"), "--web.listen-address=" + s.Addr, "--cluster.listen-address=", "--log.level=warn"}
-	s.ready = s.answers("/-/ready")
-	return s.start(t).Addr
+	for _, p := range []program{influxd, mosquitto, mosquittoPub, natsServer, prometheus, alertmanager, curl} {
+		p.find(t)
+	}
 }
 
 // NATSServer starts a NATS server with JetStream whose configuration is conf, further lines of it,
