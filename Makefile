@@ -2,8 +2,10 @@ SHELL := /bin/bash
 
 GOLANGCI_LINT := v2.15.0
 GOVULNCHECK := v1.9.0
+CYCLONEDX := v1.10.0
+VERSION ?= $(shell git describe --tags --always --dirty)
 
-.PHONY: demo test check bench fuzz
+.PHONY: demo test check bench fuzz image release
 
 demo: ## everything in one process, with a simulated fleet, at http://127.0.0.1:8080
 	go run . demo
@@ -39,6 +41,20 @@ fuzz: ## every fuzz target for FUZZTIME
 			echo "$$f in $$p"; (cd $$p && go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) .); \
 		done; \
 	done
+
+image: ## the image of docker-compose.yml, with the version in it
+	docker build -f deploy/Dockerfile --build-arg VERSION=$(VERSION) -t pilewatch:$(VERSION) .
+
+release: tools/sbom ## static binaries for linux, the same bytes wherever they are built; what is in them (SBOM); checksums; into dist/
+	@for arch in amd64 arm64; do \
+		deploy/build.sh $(VERSION) $$arch dist/pilewatch-$(VERSION)-linux-$$arch || exit 1; \
+		.tools/bin/cyclonedx-gomod bin -json -noserial -output dist/pilewatch-$(VERSION)-linux-$$arch.cdx.json dist/pilewatch-$(VERSION)-linux-$$arch || exit 1; \
+	done
+	cd dist && sha256sum pilewatch-$(VERSION)-* >pilewatch-$(VERSION).sha256
+
+.PHONY: tools/sbom
+tools/sbom:
+	@[ -x .tools/bin/cyclonedx-gomod ] || GOBIN=$$PWD/.tools/bin go install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX)
 
 .PHONY: tools/bench
 tools/bench:
