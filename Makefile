@@ -48,7 +48,7 @@ image: ## the image of docker-compose.yml, with the version in it
 release: tools/sbom ## static binaries for linux, the same bytes wherever they are built; what is in them (SBOM); checksums; into dist/
 	@for arch in amd64 arm64; do \
 		deploy/build.sh $(VERSION) $$arch dist/pilewatch-$(VERSION)-linux-$$arch || exit 1; \
-		.tools/bin/cyclonedx-gomod bin -json -noserial -output dist/pilewatch-$(VERSION)-linux-$$arch.cdx.json dist/pilewatch-$(VERSION)-linux-$$arch || exit 1; \
+		.tools/bin/cyclonedx-gomod bin -json -noserial -version $(VERSION) -output dist/pilewatch-$(VERSION)-linux-$$arch.cdx.json dist/pilewatch-$(VERSION)-linux-$$arch || exit 1; \
 	done
 	cd dist && sha256sum pilewatch-$(VERSION)-* >pilewatch-$(VERSION).sha256
 

@@ -128,7 +128,7 @@ func TestComposeAndDocumentsNameOnlySettingsThatExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	named := regexp.MustCompile("(?:^|[\\s`(])--([a-z][a-z-]+)")
-	for _, path := range slices.Concat(documents, playbooks, []string{"README.md"}) {
+	for _, path := range slices.Concat(documents, playbooks, []string{"README.md", "README.zh.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"}) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Error(err)
@@ -143,7 +143,7 @@ func TestComposeAndDocumentsNameOnlySettingsThatExist(t *testing.T) {
 }
 
 // flagsOfOthers are those of other programs that the documents name.
-var flagsOfOthers = []string{"tail", "format", "max-bytes", "build", "profile", "version", "help"}
+var flagsOfOthers = []string{"tail", "format", "max-bytes", "build", "profile", "version", "help", "cafile"}
 
 // settingsOf lists the program's flags and environment variables.
 func settingsOf(t *testing.T) (flags, envs map[string]bool) {

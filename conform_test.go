@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -70,5 +72,25 @@ func TestConformListensAtAnOperatorsBroker(t *testing.T) {
 	var out strings.Builder
 	if err := cli.Conform.Run(t.Context(), &out); err == nil || !strings.Contains(out.String(), "bad_json: payload is not JSON") {
 		t.Errorf("ends with %v:\n%s", err, out.String())
+	}
+}
+
+// What the guides tell operators to send can be used.
+func TestTheGuidesMessagesConform(t *testing.T) {
+	line := regexp.MustCompile(`(?m)^ +mosquitto_pub .* -t \$T/(\w+) +-m '(.*)'$`)
+	for _, path := range []string{"docs/guide-operator.en.md", "docs/guide-operator.zh.md"} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		r := &conformity{out: &out}
+		for _, m := range line.FindAllStringSubmatch(string(text), -1) {
+			payload := strings.ReplaceAll(m[2], "'$NOW'", strconv.FormatInt(time.Now().UnixMilli(), 10))
+			r.message(m[1], "evcs/v1/MA3CLQP01/P1/"+m[1], []byte(payload))
+		}
+		if r.usable != 3 || r.problems > 0 || r.unknown > 0 {
+			t.Errorf("%s: %d messages, %d usable, %d unknown fields:\n%s", path, r.messages, r.usable, r.unknown, out.String())
+		}
 	}
 }
