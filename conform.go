@@ -65,7 +65,7 @@ func (c *ConformCmd) read(ctx context.Context, r *conformity) error {
 		if err != nil {
 			return fmt.Errorf("open messages: %w", err)
 		}
-		defer f.Close()
+		defer f.Close() //nolint:errcheck // it was only read
 		in = f
 	}
 	lines := bufio.NewScanner(in)

@@ -25,11 +25,18 @@ func TestConformSaysWhichMessagesCannotBeUsed(t *testing.T) {
 	}{
 		{"all good", good + "\n\n" + good, nil, []string{"2 messages: 2 objects can be used, 0 problems"}, false},
 		{"a status of another standard", strings.Replace(good, `"status":1`, `"status":7`, 1), nil, []string{"line 1: bad_status: status 7"}, true},
-		{"one bad of two", fmt.Sprintf(`evcs/v1/MA3CLQP01/-/telemetry [{"pile":"P1","connector":"1","time":%d,"power_kw":7},{"pile":"P2","connector":"1","time":%d,"power_kw":7000}]`, now, now), nil,
-			[]string{"line 1: out_of_range: power_kw", "object 2, pile P2", "1 objects can be used, 1 problems"}, true},
+		{
+			"one bad of two", fmt.Sprintf(`evcs/v1/MA3CLQP01/-/telemetry [{"pile":"P1","connector":"1","time":%d,"power_kw":7},{"pile":"P2","connector":"1","time":%d,"power_kw":7000}]`, now, now), nil,
+			[]string{"line 1: out_of_range: power_kw", "object 2, pile P2", "1 objects can be used, 1 problems"},
+			true,
+		},
 		{"a topic that nobody listens to", "evcs/v2/MA3CLQP01/P1/status {}", nil, []string{"bad_topic: evcs/v2/"}, true},
-		{"payloads of one topic", fmt.Sprintf(`{"connector":"1","time":%d,"status":1,"colour":"red"}`, now), []string{"--topic", "evcs/v1/MA3CLQP01/P1/status"},
-			[]string{"1 objects can be used", "1 fields that are not known"}, false},
+		{
+			"payloads of one topic", fmt.Sprintf(`{"connector":"1","time":%d,"status":1,"colour":"red"}`, now),
+			[]string{"--topic", "evcs/v1/MA3CLQP01/P1/status"},
+			[]string{"1 objects can be used", "1 fields that are not known"},
+			false,
+		},
 		{"no topic at all", `{"status":1}`, nil, nil, true},
 		{"nothing", "", nil, []string{"0 messages"}, true},
 	} {

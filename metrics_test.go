@@ -104,8 +104,10 @@ func TestMetricsAreCleanBoundedAndAskedForRightly(t *testing.T) {
 			return fmt.Errorf("a reject is on its way")
 		}
 		for _, has := range [][2]string{
-			{"ingest", "pilewatch_connectors"}, {"dashboard", "pilewatch_townships"},
-			{"gateway", "gateway_operator_rejects_total"}, {"gateway", "gateway_readings_total"},
+			{"ingest", "pilewatch_connectors"},
+			{"dashboard", "pilewatch_townships"},
+			{"gateway", "gateway_operator_rejects_total"},
+			{"gateway", "gateway_readings_total"},
 		} {
 			if all[has[0]][has[1]] == nil {
 				return fmt.Errorf("%s has no %s yet", has[0], has[1])

@@ -174,8 +174,10 @@ func TestTheStackOfRealProgramsWorks(t *testing.T) {
 	const counted = `count(pilewatch_danger_alarms_total{division="3717", fault="smoke"})`
 	soon("all parts are watched", alertWithin, func() error {
 		for expr, want := range map[string]float64{"sum(up)": 4, "count(up)": 4, counted: 1} {
-			if n, err := ask(t.Context(), "http://"+s.at(stackPrometheus), expr); err != nil || n != want {
-				return fmt.Errorf("%s is %g, want %g: %v", expr, n, want, err)
+			if n, err := ask(t.Context(), "http://"+s.at(stackPrometheus), expr); err != nil {
+				return err
+			} else if n != want {
+				return fmt.Errorf("%s is %g, want %g", expr, n, want)
 			}
 		}
 		return nil
