@@ -9,9 +9,6 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
-
-	"pilewatch/internal/charge"
-	"pilewatch/internal/wire"
 )
 
 // CertificateUntil tells when the certificate that piles are shown ends. It fails where the pair of files
@@ -53,10 +50,10 @@ func Overhear(ctx context.Context, setting string, heard func(topic string, payl
 	}
 	defer client.Disconnect(0)
 	filters := make(map[string]byte)
-	for k := charge.KindStatus; k <= charge.KindHeartbeat; k++ {
-		filters[wire.Topic(string(b.operator), "+", k)] = 1
+	for _, filter := range b.topics.filters(b.operator) { // not as one of a share, which would take from it
+		filters[filter] = 1
 	}
-	token := client.SubscribeMultiple(filters, func(_ paho.Client, m paho.Message) { heard(m.Topic(), m.Payload()) })
+	token := client.SubscribeMultiple(filters, func(_ paho.Client, m paho.Message) { heard(b.topics.ours(b.operator, m.Topic()), m.Payload()) })
 	select {
 	case <-token.Done():
 		if err := token.Error(); err != nil {

@@ -117,7 +117,7 @@ func (s *shares) start(ctx context.Context, t task, lease *journal.Lease) {
 		kept <- lease.Keep(ctx)
 	}()
 	go func() {
-		err := t.run(ctx, lease.Epoch)
+		err := unlessEnded(ctx, t.run(ctx, lease.Epoch))
 		stop()
 		lost := <-kept
 		switch {
