@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/pressly/goose/v3"
+	"golang.org/x/sync/semaphore"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
@@ -56,6 +57,8 @@ type Registry struct {
 	log   *slog.Logger
 	now   func() time.Time
 
+	hashes *semaphore.Weighted // bounds what strangers' tries of passwords cost
+
 	countsMu sync.Mutex
 	counts   pileCounts // Targets' slow part, kept until the registry or the day changes
 }
@@ -80,7 +83,7 @@ func Open(ctx context.Context, path string, log *slog.Logger) (*Registry, error)
 		return nil, fmt.Errorf("open registry: %w", err)
 	}
 
-	r := &Registry{log: log, now: time.Now}
+	r := &Registry{log: log, now: time.Now, hashes: semaphore.NewWeighted(hashAtOnce)}
 	if r.write, err = openSQLite(abs, writerPragmas); err != nil {
 		return nil, err
 	}
