@@ -1,9 +1,7 @@
 package dashboard
 
 import (
-	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	_ "embed" // openapi.yaml
@@ -16,13 +14,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"pilewatch/internal/charge"
+	"pilewatch/internal/journal"
 	"pilewatch/internal/registry"
 	"pilewatch/internal/series"
 )
@@ -35,42 +33,60 @@ const (
 	pilesAtMost     = 500
 	rejectsAtMost   = 500
 	pageOf          = 100 // rows, where no limit is given
-	sessionBody     = 4 << 10
 	historyDefault  = 24 * time.Hour
 )
 
-// An endpoint is one path of the API; each of its methods answers by itself or fails with an error.
-type endpoint map[string]func(w http.ResponseWriter, r *http.Request) error
+// An endpoint is one path of the API, with what it needs of its viewer; each of its methods answers
+// by itself or fails with an error.
+type endpoint struct {
+	needs   need
+	methods handlers
+}
+
+type handler = func(w http.ResponseWriter, r *http.Request) error
+
+// handlers are by method.
+type handlers map[string]handler
+
+// get is an endpoint that is only read.
+func get(needs need, answer handler) endpoint {
+	return endpoint{needs, handlers{http.MethodGet: answer}}
+}
+
+// and adds a method.
+func (e endpoint) and(method string, answer handler) endpoint {
+	e.methods[method] = answer
+	return e
+}
 
 // endpoints is the API. What openapi.yaml says of it a test compares.
 func (d *Dashboard) endpoints() map[string]endpoint {
 	return map[string]endpoint{
-		"/api/v1/coverage":            {http.MethodGet: d.getCoverage},
-		"/api/v1/townships":           {http.MethodGet: d.getTownships},
-		"/api/v1/piles":               {http.MethodGet: d.getPiles},
-		"/api/v1/piles/{id}":          {http.MethodGet: d.getPile},
-		"/api/v1/piles/{id}/history":  {http.MethodGet: d.getHistory},
-		"/api/v1/piles/{id}/sessions": {http.MethodGet: d.getSessions},
-		"/api/v1/load":                {http.MethodGet: d.getLoad},
-		"/api/v1/energy":              {http.MethodGet: d.getEnergy},
-		"/api/v1/targets":             {http.MethodGet: d.getTargets},
-		"/api/v1/rejects":             {http.MethodGet: d.getRejects},
-		"/api/v1/unknown":             {http.MethodGet: d.getUnknown},
-		"/api/v1/bridges":             {http.MethodGet: d.getBridges},
-		"/api/v1/events":              {http.MethodGet: d.getEvents},
-		"/api/v1/me":                  {http.MethodGet: d.getMe},
-		"/api/v1/session":             {http.MethodPost: d.postSession, http.MethodDelete: d.deleteSession},
-		"/api/v1/openapi.yaml":        {http.MethodGet: d.getOpenAPI},
+		"/api/v1/coverage":                 get(needsReading, d.getCoverage),
+		"/api/v1/townships":                get(needsReading, d.getTownships),
+		"/api/v1/piles":                    get(needsReading, d.getPiles),
+		"/api/v1/piles/{id}":               get(needsReading, d.getPile),
+		"/api/v1/piles/{id}/history":       get(needsReading, d.getHistory),
+		"/api/v1/piles/{id}/sessions":      get(needsReading, d.getSessions),
+		"/api/v1/load":                     get(needsLoad, d.getLoad),
+		"/api/v1/energy":                   get(needsLoad, d.getEnergy),
+		"/api/v1/targets":                  get(needsReading, d.getTargets),
+		"/api/v1/rejects":                  get(needsRecords, d.getRejects),
+		"/api/v1/unknown":                  get(needsRecords, d.getUnknown),
+		"/api/v1/bridges":                  get(needsBridges, d.getBridges),
+		"/api/v1/events":                   get(needsReading, d.getEvents),
+		"/api/v1/export/{file}":            get(needsReading, d.getExport),
+		"/api/v1/me":                       get(needsNothing, d.getMe),
+		"/api/v1/session":                  get(needsNothing, d.getSignIns).and(http.MethodPost, d.postSession).and(http.MethodDelete, d.deleteSession),
+		"/api/v1/password":                 {needsPassword, handlers{http.MethodPost: d.postPassword}},
+		"/api/v1/accounts":                 get(needsAdmin, d.getAccounts).and(http.MethodPost, d.postAccount),
+		"/api/v1/accounts/{name}/{action}": {needsAdmin, handlers{http.MethodPost: d.postAccountAction}},
+		"/api/v1/account-log":              get(needsAdmin, d.getAccountLog),
+		"/api/v1/tokens":                   get(needsAdmin, d.getTokens).and(http.MethodPost, d.postToken),
+		"/api/v1/tokens/{token}":           {needsAdmin, handlers{http.MethodDelete: d.deleteToken}},
+		"/api/v1/openapi.yaml":             get(needsReading, d.getOpenAPI),
 	}
 }
-
-// open are the paths that need no sign-in even where the rest does: signing in itself.
-var open = map[string]bool{"/api/v1/session": true}
-
-// signedInOnly are the paths that need a sign-in even where the rest does not: what a message held
-// that could not be used, and where operators' brokers are, is for those who work with it (design:
-// "Dashboard", roles).
-var signedInOnly = map[string]bool{"/api/v1/unknown": true, "/api/v1/rejects": true, "/api/v1/bridges": true}
 
 func newRequestMetrics(reg prometheus.Registerer) *prometheus.HistogramVec {
 	return promauto.With(reg).NewHistogramVec(prometheus.HistogramOpts{
@@ -83,25 +99,27 @@ func newRequestMetrics(reg prometheus.Registerer) *prometheus.HistogramVec {
 func (d *Dashboard) routes() {
 	d.mux = http.NewServeMux()
 	for path, e := range d.endpoints() {
-		d.mux.Handle(path, d.measured(path, d.guarded(path, func(w http.ResponseWriter, r *http.Request) error {
+		d.mux.Handle(path, d.measured(path, d.guarded(e.needs, func(w http.ResponseWriter, r *http.Request) error {
 			method := r.Method
 			if method == http.MethodHead {
 				method = http.MethodGet
 			}
-			answer, ok := e[method]
+			answer, ok := e.methods[method]
 			if !ok {
-				w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(e)), ", "))
+				w.Header().Set("Allow", strings.Join(slices.Sorted(maps.Keys(e.methods)), ", "))
 				return newProblem(http.StatusMethodNotAllowed, "method not allowed", "this path takes "+w.Header().Get("Allow"))
 			}
 			return answer(w, r)
 		})))
 	}
-	d.mux.Handle("/api/", d.guarded("", func(http.ResponseWriter, *http.Request) error {
+	d.mux.Handle("/api/", d.guarded(needsReading, func(http.ResponseWriter, *http.Request) error {
 		return notFound("the API has no such path; /api/v1/openapi.yaml lists them")
 	}))
-	d.mux.Handle("/ws", d.guarded("/ws", func(w http.ResponseWriter, r *http.Request) error {
-		return d.serveWS(w, r)
-	}))
+	d.mux.Handle("/ws", d.guarded(needsReading, d.serveWS))
+	if d.oidc != nil {
+		d.mux.Handle("GET "+oidcStart, d.guarded(needsNothing, d.startOIDC))
+		d.mux.Handle("GET "+oidcCallback, d.guarded(needsNothing, d.finishOIDC))
+	}
 	d.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -136,15 +154,20 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
-// guarded lets through who may read: who has signed in, and everyone else what is public.
-func (d *Dashboard) guarded(path string, answer func(http.ResponseWriter, *http.Request) error) http.Handler {
+// guarded finds out who asks, once, and lets through who has what the path needs.
+func (d *Dashboard) guarded(needs need, answer handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if (!d.cfg.Public || signedInOnly[path]) && !open[path] && !d.sessions.signedIn(r) {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="pilewatch"`)
-			d.fail(w, r, newProblem(http.StatusUnauthorized, "sign in first", "send the dashboard's token to POST /api/v1/session, or as a Bearer token"))
-			return
+		v, err := d.viewerFrom(r.Context(), r)
+		if err == nil {
+			err = d.paced(w, r, &v)
 		}
-		if err := answer(w, r); err != nil {
+		if err == nil {
+			err = v.refusal(needs)
+		}
+		if err == nil {
+			err = answer(w, r.WithContext(context.WithValue(r.Context(), viewerKey{}, &v)))
+		}
+		if err != nil {
 			d.fail(w, r, err)
 		}
 	})
@@ -178,40 +201,6 @@ func (d *Dashboard) notLoaded() error {
 	return nil
 }
 
-var packers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
-
-// reply sends JSON, compressed where that is worth it and the client takes it.
-func reply(w http.ResponseWriter, r *http.Request, data any) error {
-	return replyStatus(w, r, http.StatusOK, data)
-}
-
-func replyStatus(w http.ResponseWriter, r *http.Request, status int, data any) error {
-	text, err := json.Marshal(data)
-	if err != nil {
-		return fmt.Errorf("encode answer: %w", err)
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Add("Vary", "Accept-Encoding")
-	if len(text) >= compressFrom && accepts(r, "gzip") {
-		var b bytes.Buffer
-		g := packers.Get().(*gzip.Writer) //nolint:forcetypeassert // the pool holds nothing else
-		defer packers.Put(g)
-		g.Reset(&b)
-		if writeAll(g, text) {
-			h.Set("Content-Encoding", "gzip")
-			text = b.Bytes()
-		}
-	}
-	h.Set("Content-Length", strconv.Itoa(len(text)))
-	w.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(text) // the client may have gone
-	}
-	return nil
-}
-
 // province is the division that is shown where none is named: the first without a parent.
 func (d *Dashboard) province() charge.DivisionCode {
 	for _, division := range d.divisions.Divisions() {
@@ -222,17 +211,18 @@ func (d *Dashboard) province() charge.DivisionCode {
 	return ""
 }
 
-// divisionOf reads ?division=.
+// divisionOf reads ?division=; one that the viewer may not see is not there.
 func (d *Dashboard) divisionOf(r *http.Request) (charge.DivisionCode, error) {
+	v := viewerOf(r)
 	text := r.URL.Query().Get("division")
 	if text == "" {
-		text = string(d.province())
+		text = string(v.home(d.province()))
 	}
 	code, err := charge.ParseDivisionCode(text)
 	if err != nil {
 		return "", badRequest(err.Error())
 	}
-	if !d.coverage.has(code) {
+	if !d.coverage.has(code) || !v.maySee(code) {
 		return "", notFound("no division has the code " + text)
 	}
 	return code, nil
@@ -461,20 +451,22 @@ func lastTold(p registry.PileRow) map[charge.ConnectorID]charge.LiveConnector {
 	return live
 }
 
-// mayShow tells whether someone may see a pile: residential ones are for who has signed in.
-func mayShow(kind charge.StationKind, signedIn bool) bool {
-	return signedIn || kind != charge.Residential
-}
-
 func (d *Dashboard) getPiles(w http.ResponseWriter, r *http.Request) error {
 	v := r.URL.Query()
 	limit, err := limitOf(r, pageOf, pilesAtMost)
 	if err != nil {
 		return err
 	}
+	who := viewerOf(r)
 	q := registry.PileQuery{
 		Division: charge.DivisionCode(v.Get("division")), Operator: charge.OperatorID(v.Get("operator")), Status: v.Get("status"),
-		Search: v.Get("q"), Cursor: v.Get("cursor"), Limit: limit,
+		Search: v.Get("q"), Limit: limit,
+	}
+	if q.Cursor, err = d.sealed.open(pilesCursor, v.Get("cursor")); err != nil {
+		return badRequest("cursor: not one of this list's")
+	}
+	if !who.narrow(&q) {
+		return notFound("no such division or operator")
 	}
 	found, next, err := d.registry.FindPiles(r.Context(), q)
 	if errors.Is(err, registry.ErrBadQuery) {
@@ -484,19 +476,22 @@ func (d *Dashboard) getPiles(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// A page may come out shorter than its limit: what may not be shown is left out after it was counted.
-	rows, signedIn := []pileRow{}, d.sessions.signedIn(r)
+	rows := []pileRow{}
 	for i := range found {
-		if mayShow(found[i].Kind, signedIn) {
+		if who.sightOf(found[i].Kind, found[i].Pile.Operator, found[i].Township) != hidden {
 			rows = append(rows, viewPile(&found[i]))
 		}
 	}
-	return reply(w, r, map[string]any{"piles": rows, "next": next})
+	return reply(w, r, map[string]any{"piles": rows, "next": d.sealed.seal(pilesCursor, next)})
 }
 
-// pile finds a pile that may be shown; what may not be is not there (404).
-func (d *Dashboard) pile(ctx context.Context, id charge.PileID, signedIn bool) (registry.PileRow, charge.Station, error) {
+// pilesCursor is sealed: it names the last pile of a page, which may be one that was left out.
+const pilesCursor = "cursor of piles"
+
+// pile finds a pile that a viewer may see; what it may not see is not there (404).
+func (d *Dashboard) pile(ctx context.Context, id charge.PileID, v *viewer) (registry.PileRow, charge.Station, error) {
 	row, station, err := d.registry.PileByID(ctx, id)
-	if errors.Is(err, registry.ErrUnknownPile) || err == nil && !mayShow(row.Kind, signedIn) {
+	if errors.Is(err, registry.ErrUnknownPile) || err == nil && v.sightOf(row.Kind, row.Pile.Operator, row.Township) == hidden {
 		return registry.PileRow{}, charge.Station{}, notFound("no pile has the id " + id.String())
 	}
 	return row, station, err
@@ -508,7 +503,7 @@ func (d *Dashboard) pileOf(r *http.Request) (registry.PileRow, charge.Station, e
 	if err != nil {
 		return registry.PileRow{}, charge.Station{}, badRequest(err.Error())
 	}
-	return d.pile(r.Context(), id, d.sessions.signedIn(r))
+	return d.pile(r.Context(), id, viewerOf(r))
 }
 
 func (d *Dashboard) getPile(w http.ResponseWriter, r *http.Request) error {
@@ -565,13 +560,13 @@ type historyRow struct {
 	Fault     charge.Fault       `json:"fault,omitempty"`
 	Level     string             `json:"level,omitempty"`
 	Code      string             `json:"code,omitempty"`
-	Text      string             `json:"text,omitempty"`  // when signed in
-	Order     string             `json:"order,omitempty"` // when signed in
+	Text      string             `json:"text,omitempty"`  // where the pile is wholly seen
+	Order     string             `json:"order,omitempty"` // where the pile is wholly seen
 	Start     *time.Time         `json:"start,omitempty"`
 	End       *time.Time         `json:"end,omitempty"`
 }
 
-func viewHistory(row *series.Row, signedIn bool) historyRow {
+func viewHistory(row *series.Row, s sight) historyRow {
 	v := historyRow{
 		Connector: row.Connector, At: row.At.UTC(), Seq: row.Seq, Status: row.Status, VoltageV: viewStat(row.VoltageV), CurrentA: viewStat(row.CurrentA),
 		PowerKW: viewStat(row.PowerKW), EnergyKWh: viewStat(row.EnergyKWh), MeterKWh: viewStat(row.MeterKWh), SoCPct: viewStat(row.SoCPct),
@@ -580,7 +575,7 @@ func viewHistory(row *series.Row, signedIn bool) historyRow {
 	if row.Kind != 0 {
 		v.Kind = row.Kind.String()
 	}
-	if signedIn {
+	if s == wholly {
 		v.Text, v.Order = row.Text, row.Order
 	}
 	return v
@@ -612,9 +607,9 @@ func (d *Dashboard) getHistory(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	rows, signedIn := make([]historyRow, len(past)), d.sessions.signedIn(r)
+	rows, sees := make([]historyRow, len(past)), viewerOf(r).sightOf(row.Kind, row.Pile.Operator, row.Township)
 	for i := range past {
-		rows[i] = viewHistory(&past[i], signedIn)
+		rows[i] = viewHistory(&past[i], sees)
 	}
 	return reply(w, r, map[string]any{"pile": row.Pile.String(), "step_s": q.Step.Seconds(), "rows": rows})
 }
@@ -680,7 +675,7 @@ func (d *Dashboard) getTargets(w http.ResponseWriter, r *http.Request) error {
 			})
 		}
 	}
-	return reply(w, r, map[string]any{"targets": rows})
+	return replyTagged(w, r, map[string]any{"targets": rows})
 }
 
 func (d *Dashboard) getRejects(w http.ResponseWriter, r *http.Request) error {
@@ -688,9 +683,26 @@ func (d *Dashboard) getRejects(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := r.URL.Query()
-	rejects, totals := d.recent.rejectsOf(v.Get("operator"), v.Get("reason"), limit)
+	q, v := r.URL.Query(), viewerOf(r)
+	if !v.mayNameOperator(q.Get("operator")) {
+		return notFound("no such operator")
+	}
+	rejects, totals := d.recent.rejectsOf(q.Get("operator"), q.Get("reason"), limit, d.seesReject(v))
 	return reply(w, r, map[string]any{"rejects": rejects, "totals": totals})
+}
+
+// seesReject tells of each reject whether a viewer may see it.
+func (d *Dashboard) seesReject(v *viewer) func(*journal.Reject) bool {
+	province := d.province()
+	return func(r *journal.Reject) bool {
+		return v.maySeeReject(r, province, func(id charge.PileID) (charge.DivisionCode, bool) {
+			p, ok := d.divisions.Pile(id)
+			if !ok {
+				return "", false
+			}
+			return p.Station.Township, true
+		})
+	}
 }
 
 func (d *Dashboard) getEvents(w http.ResponseWriter, r *http.Request) error {
@@ -706,46 +718,8 @@ func (d *Dashboard) getEvents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	version := d.version()
-	events, _ := d.recent.eventsOf(code, 0, version, limit)
+	events, _ := d.recent.eventsOf(viewerOf(r).maySeeEvent, code, 0, version, limit)
 	return reply(w, r, map[string]any{"events": d.coverage.named(events), "version": version})
-}
-
-func (d *Dashboard) getMe(w http.ResponseWriter, r *http.Request) error {
-	return reply(w, r, d.me(d.sessions.signedIn(r)))
-}
-
-type me struct {
-	Role           string `json:"role"`
-	Public         bool   `json:"public"`
-	PolicyDocument string `json:"policy_document"`
-	Build          string `json:"build"`
-}
-
-func (d *Dashboard) me(signedIn bool) me {
-	m := me{Role: "public", Public: d.cfg.Public, PolicyDocument: d.cfg.PolicyDocument, Build: d.build}
-	if signedIn {
-		m.Role = "admin"
-	}
-	return m
-}
-
-func (d *Dashboard) postSession(w http.ResponseWriter, r *http.Request) error {
-	var given struct {
-		Token string `json:"token"`
-	}
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, sessionBody)).Decode(&given); err != nil {
-		return badRequest(`the body is not {"token": "…"}`)
-	}
-	if !d.sessions.isToken(strings.TrimSpace(given.Token)) {
-		return newProblem(http.StatusUnauthorized, "wrong token", "the token is the content of the file dashboard.token in the data directory")
-	}
-	http.SetCookie(w, d.sessions.cookie(r, time.Now().Add(sessionLives)))
-	return reply(w, r, d.me(true))
-}
-
-func (d *Dashboard) deleteSession(w http.ResponseWriter, r *http.Request) error {
-	http.SetCookie(w, d.sessions.cookie(r, time.Unix(1, 0)))
-	return reply(w, r, d.me(false))
 }
 
 func (d *Dashboard) getOpenAPI(w http.ResponseWriter, r *http.Request) error {

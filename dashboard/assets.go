@@ -180,11 +180,9 @@ func sendTagged(w http.ResponseWriter, r *http.Request, tag string, body []byte)
 	h := w.Header()
 	tag = `"` + tag + `"`
 	h.Set("ETag", tag)
-	for known := range strings.SplitSeq(r.Header.Get("If-None-Match"), ",") {
-		if known = strings.TrimPrefix(strings.TrimSpace(known), "W/"); known == tag || known == "*" {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
+	if hasTag(r, tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
 	}
 	h.Set("Content-Length", fmt.Sprint(len(body)))
 	if r.Method != http.MethodHead {

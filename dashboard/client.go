@@ -18,17 +18,18 @@ import (
 // A client is one WebSocket connection. What waits for it is bounded: a few messages, and a set of
 // topics that it is owed a snapshot of.
 type client struct {
-	conn     *websocket.Conn
-	looks    *rate.Limiter       // at the registry, for what it subscribes to
-	signedIn func() bool         // now: a sign-in ends while the connection lasts
-	topics   map[*topic]struct{} // guarded by the hub's lock
-	wake     chan struct{}
-	gone     chan struct{} // closed when the reader has ended
+	conn   *websocket.Conn
+	looks  *rate.Limiter          // at the registry, for what it subscribes to
+	who    func() (viewer, error) // now: a sign-in ends while the connection lasts
+	topics map[*topic]struct{}    // guarded by the hub's lock
+	wake   chan struct{}
+	gone   chan struct{} // closed when the reader has ended
 
-	mu     sync.Mutex
-	queue  []*frame
-	owed   map[*topic]struct{}
-	ending *closing
+	mu      sync.Mutex
+	queue   []*frame
+	owed    map[*topic]struct{}
+	ending  *closing
+	doubted bool // its rights may be others than before
 }
 
 type closing struct {
@@ -46,9 +47,9 @@ const (
 	lookBurst = 2 * topicsPerClient
 )
 
-func newClient(conn *websocket.Conn, signedIn func() bool) *client {
+func newClient(conn *websocket.Conn, who func() (viewer, error)) *client {
 	return &client{
-		conn: conn, signedIn: signedIn, looks: rate.NewLimiter(lookRate, lookBurst), topics: map[*topic]struct{}{}, wake: make(chan struct{}, 1), gone: make(chan struct{}),
+		conn: conn, who: who, looks: rate.NewLimiter(lookRate, lookBurst), topics: map[*topic]struct{}{}, wake: make(chan struct{}, 1), gone: make(chan struct{}),
 		owed: map[*topic]struct{}{},
 	}
 }
@@ -108,6 +109,31 @@ func (c *client) end(code int, reason string) {
 	c.nudge()
 }
 
+// doubt has the client's rights looked at again.
+func (c *client) doubt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doubted = true
+	c.nudge()
+}
+
+// settledDoubt tells whether there was a doubt, and takes it away.
+func (c *client) settledDoubt() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.doubted
+	c.doubted = false
+	return was
+}
+
+// check ends the connection of one whose rights are no longer those that it began with: what it
+// watches was allowed to somebody else.
+func (c *client) check(was *viewer) {
+	if now, err := c.who(); err != nil || !now.same(was) {
+		c.end(websocket.ClosePolicyViolation, "the sign-in has ended or has other rights")
+	}
+}
+
 func (c *client) nudge() {
 	select {
 	case c.wake <- struct{}{}:
@@ -136,13 +162,14 @@ func (c *client) next() (f *frame, t *topic, end *closing) {
 	return nil, nil, nil
 }
 
-// write sends until the connection ends; polite tells that it has said good-bye. Who had signed in and no longer has is sent away: what the
-// connection watches was allowed to somebody else.
-func (c *client) write(h *hub) (polite bool) {
-	wasSignedIn := c.signedIn()
+// write sends until the connection ends; polite tells that it has said good-bye. was is who began it.
+func (c *client) write(h *hub, was *viewer) (polite bool) {
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
 	for {
+		if c.settledDoubt() {
+			c.check(was)
+		}
 		f, t, end := c.next()
 		if t != nil {
 			f = h.settle(c, t)
@@ -164,10 +191,7 @@ func (c *client) write(h *hub) (polite bool) {
 			return false
 		case <-c.wake:
 		case <-ping.C:
-			if wasSignedIn && !c.signedIn() {
-				c.end(websocket.ClosePolicyViolation, "the sign-in has ended")
-				continue
-			}
+			c.doubt() // a session that is over changes nothing that would be noticed otherwise
 			if c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeWithin)) != nil {
 				return false
 			}
@@ -191,7 +215,9 @@ func (d *Dashboard) serveWS(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return nil //nolint:nilerr // Upgrade has answered
 	}
-	c := newClient(conn, func() bool { return d.sessions.signedIn(r) })
+	v := viewerOf(r)
+	ctx := context.WithoutCancel(r.Context())
+	c := newClient(conn, func() (viewer, error) { return d.viewerFrom(ctx, r) })
 	if !d.hub.join(c) {
 		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseTryAgainLater, "too many connections"), time.Now().Add(time.Second))
 		_ = conn.Close()
@@ -199,7 +225,7 @@ func (d *Dashboard) serveWS(w http.ResponseWriter, r *http.Request) error {
 	}
 	c.offer(nil, d.hub.prepare(map[string]any{"type": "hello", "build": d.build, "now": time.Now().UTC()}))
 	go func() {
-		if c.write(d.hub) {
+		if c.write(d.hub, v) {
 			// What the client sent before it read the good-bye is still read: a connection closed over
 			// unread bytes is reset, and takes the good-bye with it.
 			select {
@@ -209,14 +235,15 @@ func (d *Dashboard) serveWS(w http.ResponseWriter, r *http.Request) error {
 		}
 		_ = conn.Close() // ends the reader too
 	}()
-	d.read(context.WithoutCancel(r.Context()), c)
+	d.read(ctx, c, v)
 	close(c.gone) // then the writer ends, and the connection with it
 	d.hub.leave(c)
 	return nil
 }
 
-// read takes what a client asks until the connection ends.
-func (d *Dashboard) read(ctx context.Context, c *client) {
+// read takes what a client asks until the connection ends. What it may have is what v may see; when
+// that changes, the connection ends.
+func (d *Dashboard) read(ctx context.Context, c *client, v *viewer) {
 	c.conn.SetReadLimit(clientMessage)
 	alive := func(string) error { return c.conn.SetReadDeadline(time.Now().Add(pongWithin)) }
 	c.conn.SetPongHandler(alive)
@@ -247,7 +274,7 @@ func (d *Dashboard) read(ctx context.Context, c *client) {
 		}
 		for _, name := range a.Subscribe {
 			seen, hasSeen := a.Versions[name]
-			if err := d.subscribe(ctx, c, name, seen, hasSeen); err != nil {
+			if err := d.subscribe(ctx, c, v, name, seen, hasSeen); err != nil {
 				d.refuse(c, name, err.Error())
 			}
 		}
@@ -270,36 +297,47 @@ const errTooManyLooks = refusal("too many piles asked for at once; ask again in 
 
 var errTooManyTopics = refusal(fmt.Sprintf("at most %d topics for one connection", topicsPerClient))
 
-// subscribe finds what a topic's name means. The name in use is the canonical one.
-func (d *Dashboard) subscribe(ctx context.Context, c *client, name string, seen uint64, hasSeen bool) error {
+// eventsOfOperator begins the topic of an operator's events, wherever its piles are.
+const eventsOfOperator = "events:op:"
+
+// subscribe finds what a topic's name means. The name in use is the canonical one. A topic is the
+// same for all who have it, so who may not see all of it does not get it.
+func (d *Dashboard) subscribe(ctx context.Context, c *client, v *viewer, name string, seen uint64, hasSeen bool) error {
 	kind, rest, _ := strings.Cut(name, ":")
 	switch kind {
 	case "coverage":
 		code, tierName, _ := strings.Cut(rest, ":")
 		t, ok := parseTier(tierName)
 		key := coverageKey{charge.DivisionCode(code), t}
-		if !ok || key.String() != name || !d.coverage.has(key.division) {
+		if !ok || key.String() != name || !d.coverage.has(key.division) || !v.maySee(key.division) {
 			return noTopic
 		}
 		return d.hub.subscribe(c, name, seen, hasSeen, func() *topic {
 			return &topic{subject: &coverageSubject{key: key, state: d.coverage, changed: map[charge.DivisionCode]struct{}{}}}
 		})
 	case "events":
-		division := charge.DivisionCode(rest)
-		if !d.coverage.has(division) {
+		division, want := charge.DivisionCode(rest), everyEvent
+		allowed := v.public || v.within(division)
+		if operator, ok := strings.CutPrefix(name, eventsOfOperator); ok {
+			division, want = d.province(), func(e *charge.Event) bool { return string(operatorOf(e)) == operator }
+			allowed = charge.ValidID(operator) && v.maySeeOperator(charge.OperatorID(operator), division)
+		}
+		if !allowed || !d.coverage.has(division) {
 			return noTopic
 		}
 		return d.hub.subscribe(c, name, seen, hasSeen, func() *topic {
-			return &topic{subject: &eventsSubject{division: division, recent: d.recent, state: d.coverage, sent: d.version()}}
+			return &topic{subject: &eventsSubject{division: division, want: want, recent: d.recent, state: d.coverage, sent: d.version()}}
 		})
 	case "pile":
-		return d.subscribePile(ctx, c, name, rest)
+		return d.subscribePile(ctx, c, v, name, rest)
 	}
 	return noTopic
 }
 
+func everyEvent(*charge.Event) bool { return true }
+
 // subscribePile watches a pile's live values while somebody looks.
-func (d *Dashboard) subscribePile(ctx context.Context, c *client, name, rest string) error {
+func (d *Dashboard) subscribePile(ctx context.Context, c *client, v *viewer, name, rest string) error {
 	id, err := charge.ParsePileID(rest)
 	if err != nil {
 		return noTopic
@@ -313,7 +351,7 @@ func (d *Dashboard) subscribePile(ctx context.Context, c *client, name, rest str
 	if !c.looks.Allow() {
 		return errTooManyLooks
 	}
-	row, _, err := d.pile(ctx, id, c.signedIn())
+	row, _, err := d.pile(ctx, id, v)
 	if err != nil {
 		return noTopic
 	}

@@ -1,19 +1,30 @@
 package dashboard
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Config is the dashboard's settings. The defaults suit one machine: it serves on loopback, to
 // those who have signed in.
 type Config struct {
-	HTTP           string `name:"http" help:"Where the page, the API, /healthz, /readyz and /metrics are served (host:port)." default:"127.0.0.1:8080" env:"HTTP" placeholder:"ADDR"`
-	Public         bool   `help:"Let anyone read coverage, public piles and events. What a payload held and residential piles still need a sign-in." default:"${public=false}" env:"PUBLIC" negatable:""`
-	WebDir         string `name:"web-dir" help:"Serve the page's files from this directory instead of from the program, to work on them." env:"WEB_DIR" placeholder:"DIR" type:"path"`
-	PolicyDocument string `help:"Number and date of the regulation (文号) that decisions rest on; empty while on trial (试行)." env:"POLICY_DOCUMENT" placeholder:"TEXT"`
+	HTTP           string         `name:"http" help:"Where the page, the API, /healthz, /readyz and /metrics are served (host:port)." default:"127.0.0.1:8080" env:"HTTP" placeholder:"ADDR"`
+	Public         bool           `help:"Let anyone read coverage, public piles and events. What a payload held and residential piles still need a sign-in." default:"${public=false}" env:"PUBLIC" negatable:""`
+	URL            string         `name:"url" help:"Where people's browsers find the page, such as https://piles.example.cn: for OpenID Connect, and cookies over TLS behind a proxy." env:"URL" placeholder:"URL"`
+	SessionFor     time.Duration  `help:"How long a sign-in holds." default:"12h" env:"SESSION_FOR"`
+	RequestRate    float64        `help:"Requests a second of one account, token or stranger's address, four times as many at once; 0 for no limit." default:"100" env:"REQUEST_RATE"`
+	TrustedProxies []netip.Prefix `help:"Networks of the proxies before the dashboard, whose X-Forwarded-For is believed." env:"TRUSTED_PROXIES" placeholder:"CIDR"`
+	OIDC           OIDCConfig     `embed:"" prefix:"oidc-" envprefix:"OIDC_"`
+	Demo           bool           `kong:"-"` // anyone may sign in with the demo's accounts
+	WebDir         string         `name:"web-dir" help:"Serve the page's files from this directory instead of from the program, to work on them." env:"WEB_DIR" placeholder:"DIR" type:"path"`
+	PolicyDocument string         `help:"Number and date of the regulation (文号) that decisions rest on; empty while on trial (试行)." env:"POLICY_DOCUMENT" placeholder:"TEXT"`
 }
 
 // Defaults is the dashboard of one machine: reachable from that machine only, read by those who
 // have signed in.
-func Defaults() *Config { return &Config{HTTP: "127.0.0.1:8080"} }
+func Defaults() *Config {
+	return &Config{HTTP: "127.0.0.1:8080", SessionFor: 12 * time.Hour, RequestRate: 100}
+}
 
 // Limits that are not settings: each bounds what one visitor can cost the others.
 const (

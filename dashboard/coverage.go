@@ -447,6 +447,16 @@ func (c *coverage) named(events []charge.Event) []eventView {
 	return views
 }
 
+// name gives a division's name, "" of one that is not there.
+func (c *coverage) name(code charge.DivisionCode) string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if p := c.places[code]; p != nil {
+		return p.division.Name
+	}
+	return ""
+}
+
 // orNull is null in JSON for a time that is not known.
 func orNull(t time.Time) *time.Time {
 	if t.IsZero() {

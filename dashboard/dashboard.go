@@ -1,6 +1,6 @@
 // Package dashboard shows what is known: an HTTP API, a WebSocket that brings changes within a
 // second, and the page. It keeps coverage in memory, follows CHANGES, and asks the registry and the
-// history for the rest. It judges nothing, and changes nothing but sessions.
+// history for the rest. It judges nothing, and changes nothing but accounts and their sessions.
 package dashboard
 
 import (
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"pilewatch/dashboard/web"
 	"pilewatch/internal/charge"
@@ -24,14 +26,19 @@ import (
 	"pilewatch/internal/series"
 )
 
-// Divisions are the places that figures are shown of; *registry.Directory has them.
+// Divisions are the places that figures are shown of, and what is registered there;
+// *registry.Directory has them.
 type Divisions interface {
 	Divisions() []charge.Division
+	Operators() []charge.Operator
+	Pile(id charge.PileID) (*registry.Pile, bool)
+	Piles() iter.Seq[*registry.Pile]
 	Rev() int64
 }
 
 // Registry is what the dashboard asks the registry; *registry.Registry is one.
 type Registry interface {
+	People
 	Ping(ctx context.Context) error
 	DivisionsAsOf(ctx context.Context) (string, error)
 	TownshipStates(ctx context.Context) ([]charge.TownshipState, error)
@@ -79,9 +86,16 @@ type Dashboard struct {
 	recent   *recent
 	bridges  bridges
 	hub      *hub
-	sessions *sessions
+	token    *fileToken
+	oidc     *oidcSignIn // nil without a provider
+	sealed   *sealer
 	assets   *assets
 	upgrader websocket.Upgrader
+
+	requestPace *pace
+	signInPace  *pace
+	signIns     *prometheus.CounterVec
+
 	requests *prometheus.HistogramVec
 	build    string // changes with the page
 
@@ -108,7 +122,23 @@ func New(cfg *Config, data string, from Sources, log *slog.Logger, reg prometheu
 }
 
 func newDashboard(cfg *Config, data string, files fs.FS, from Sources, log *slog.Logger, reg prometheus.Registerer) (*Dashboard, error) {
-	sessions, err := openSessions(data)
+	token, err := openToken(data)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := newSealer(token)
+	if err != nil {
+		return nil, err
+	}
+	oidc, err := newOIDCSignIn(&cfg.OIDC, cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	requestPace, err := newPace(rate.Limit(cfg.RequestRate), max(1, int(cfg.RequestRate*burstSeconds)))
+	if err != nil {
+		return nil, err
+	}
+	signInPace, err := newPace(rate.Every(signInEvery), signInAtOnce)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +148,8 @@ func newDashboard(cfg *Config, data string, files fs.FS, from Sources, log *slog
 	}
 	d := &Dashboard{
 		cfg: cfg, log: log, divisions: from.Divisions, registry: from.Registry, feed: from.Feed, history: from.History,
-		coverage: newCoverage(), recent: &recent{}, hub: newHub(log, reg), sessions: sessions, assets: assets, build: assets.build,
+		coverage: newCoverage(), recent: &recent{}, hub: newHub(log, reg), token: token, oidc: oidc, sealed: sealed, assets: assets, build: assets.build,
+		requestPace: requestPace, signInPace: signInPace, signIns: newSignInMetrics(reg),
 		requests: newRequestMetrics(reg),
 		// Without CheckOrigin the library lets only the page's own origin in.
 		upgrader: websocket.Upgrader{HandshakeTimeout: writeWithin, EnableCompression: true},
@@ -132,7 +163,7 @@ func newDashboard(cfg *Config, data string, files fs.FS, from Sources, log *slog
 func (d *Dashboard) Addr() string { return d.listener.Addr().String() }
 
 // TokenFile names the file whose content signs a person in.
-func (d *Dashboard) TokenFile() string { return d.sessions.file }
+func (d *Dashboard) TokenFile() string { return d.token.file }
 
 // Handler serves everything: the page, the API, /ws and what Handle has added.
 func (d *Dashboard) Handler() http.Handler { return d.handler }

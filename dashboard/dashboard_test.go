@@ -22,6 +22,7 @@ import (
 	"github.com/getkin/kin-openapi/routers/legacy"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
@@ -187,6 +188,9 @@ func openSite(t *testing.T, cfg Config, before func(*site)) *site {
 // openSiteOf is openSite with another page.
 func openSiteOf(t *testing.T, files fs.FS, cfg Config, before func(*site)) *site {
 	t.Helper()
+	if cfg.SessionFor == 0 {
+		cfg.SessionFor = time.Hour
+	}
 	ctx, log, dir := t.Context(), slog.New(slog.DiscardHandler), t.TempDir()
 	s := &site{feed: newFeed(), metrics: prometheus.NewRegistry()}
 	var err error
@@ -217,6 +221,7 @@ func openSiteOf(t *testing.T, files fs.FS, cfg Config, before func(*site)) *site
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.signInPace.limit = rate.Inf // tests sign in often
 	server := httptest.NewServer(s.Handler())
 	s.url = server.URL
 	ctx, stop := context.WithCancel(ctx)
@@ -282,7 +287,7 @@ func (s *site) ask(t *testing.T, method, path, body string, signedIn bool) answe
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if signedIn {
-		req.Header.Set("Authorization", "Bearer "+s.sessions.token)
+		req.Header.Set("Authorization", "Bearer "+s.token.token)
 	}
 	return s.send(t, req)
 }

@@ -337,6 +337,15 @@ func (h *hub) settle(c *client, t *topic) *frame {
 	return t.full
 }
 
+// doubt has everybody's rights looked at again.
+func (h *hub) doubt() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.clients {
+		c.doubt()
+	}
+}
+
 // close ends all connections.
 func (h *hub) close() {
 	h.mu.Lock()
@@ -424,6 +433,7 @@ func (h *hub) townshipsChanged(changed []charge.DivisionCode) {
 // eventsSubject shows the events within a division.
 type eventsSubject struct {
 	division charge.DivisionCode
+	want     func(*charge.Event) bool // of those in the division
 	recent   *recent
 	state    *coverage
 	sent     uint64 // events up to this version are in deltas or snapshots
@@ -435,7 +445,7 @@ type eventsView struct {
 
 // snapshot stops where the last delta did, so that the next delta tells no event twice.
 func (s *eventsSubject) snapshot() (any, uint64) {
-	events, _ := s.recent.eventsOf(s.division, 0, s.sent, eventsAtMost)
+	events, _ := s.recent.eventsOf(s.want, s.division, 0, s.sent, eventsAtMost)
 	return eventsView{s.state.named(events)}, s.sent
 }
 
@@ -443,13 +453,13 @@ func (s *eventsSubject) since(version uint64) (any, uint64, bool) {
 	if version > s.sent {
 		return nil, 0, false
 	}
-	events, ok := s.recent.eventsOf(s.division, version, s.sent, eventsAtMost+1)
+	events, ok := s.recent.eventsOf(s.want, s.division, version, s.sent, eventsAtMost+1)
 	return eventsView{s.state.named(events)}, s.sent, ok && len(events) <= eventsAtMost
 }
 
 func (s *eventsSubject) delta() (any, uint64, tells) {
 	now, _, _ := s.state.now()
-	events, ok := s.recent.eventsOf(s.division, s.sent, now, eventsAtMost+1)
+	events, ok := s.recent.eventsOf(s.want, s.division, s.sent, now, eventsAtMost+1)
 	s.sent = now
 	switch {
 	case !ok || len(events) > eventsAtMost:
@@ -467,6 +477,9 @@ func (h *hub) eventsHappened(events []charge.Event) {
 			if t := h.topics["events:"+string(at)]; t != nil {
 				h.touch(t)
 			}
+		}
+		if t := h.topics[eventsOfOperator+string(operatorOf(&e))]; t != nil {
+			h.touch(t)
 		}
 	}
 }

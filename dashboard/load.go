@@ -143,14 +143,14 @@ func (d *Dashboard) getEnergy(w http.ResponseWriter, r *http.Request) error {
 	for i, e := range energies {
 		rows[i] = energyRow{e.Day.In(charge.Zone).Format(time.DateOnly), e.Division, names[e.Division], e.Operator, e.EnergyKWh}
 	}
-	return reply(w, r, map[string]any{"division": code, "by": q.By, "rows": rows})
+	return replyTagged(w, r, map[string]any{"division": code, "by": q.By, "rows": rows})
 }
 
 // A sessionRow is a finished session of a connector, as its order told it.
 type sessionRow struct {
 	Connector charge.ConnectorID `json:"connector"`
 	At        time.Time          `json:"at"`
-	Order     string             `json:"order,omitempty"` // when signed in
+	Order     string             `json:"order,omitempty"` // where the pile is wholly seen
 	Start     *time.Time         `json:"start"`
 	End       *time.Time         `json:"end"`
 	EnergyKWh *float64           `json:"energy_kwh"`
@@ -180,11 +180,11 @@ func (d *Dashboard) getSessions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	rows, signedIn := make([]sessionRow, len(orders)), d.sessions.signedIn(r)
+	rows, sees := make([]sessionRow, len(orders)), viewerOf(r).sightOf(row.Kind, row.Pile.Operator, row.Township)
 	for i := range orders {
 		o := &orders[i]
 		rows[i] = sessionRow{Connector: o.Connector, At: o.At.UTC(), Start: orNull(o.Start), End: orNull(o.End), EnergyKWh: meanOf(o.EnergyKWh), MeterKWh: meanOf(o.MeterKWh)}
-		if signedIn {
+		if sees == wholly {
 			rows[i].Order = o.Order
 		}
 	}

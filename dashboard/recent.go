@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"slices"
+	"strings"
 	"sync"
 
 	"pilewatch/internal/charge"
@@ -57,15 +58,15 @@ func (r *recent) addEvents(seq uint64, events []charge.Event) {
 	}
 }
 
-// eventsOf gives at most limit events within a division with after < seq <= upTo, newest first. ok is
-// false where some of those after that version are no longer here.
-func (r *recent) eventsOf(within charge.DivisionCode, after, upTo uint64, limit int) (events []charge.Event, ok bool) {
+// eventsOf gives at most limit events within a division, that are wanted, with after < seq <= upTo,
+// newest first. ok is false where some of those after that version are no longer here.
+func (r *recent) eventsOf(want func(*charge.Event) bool, within charge.DivisionCode, after, upTo uint64, limit int) (events []charge.Event, ok bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	events = []charge.Event{}
 	for i := len(r.events) - 1; i >= 0 && r.events[i].seq > after && len(events) < limit; i-- {
-		if r.events[i].seq <= upTo && r.events[i].event.Township.Within(within) {
-			events = append(events, r.events[i].event)
+		if e := &r.events[i].event; r.events[i].seq <= upTo && e.Township.Within(within) && want(e) {
+			events = append(events, *e)
 		}
 	}
 	return events, after >= r.base
@@ -88,15 +89,24 @@ func (r *recent) forgetRejects() {
 	r.rejects = nil
 }
 
-// rejectsOf gives the newest rejects of an operator ("" for all) and reason ("" for all), and how
-// many messages each reason stands for among all that are kept of that operator.
-func (r *recent) rejectsOf(operator, reason string, limit int) (rejects []journal.Reject, totals map[string]int) {
+// operatorOf tells whose pile an event is of, "" of none.
+func operatorOf(e *charge.Event) charge.OperatorID {
+	if e.Operator != "" {
+		return e.Operator
+	}
+	operator, _, _ := strings.Cut(e.Pile, ":")
+	return charge.OperatorID(operator)
+}
+
+// rejectsOf gives the newest rejects that are wanted, of an operator ("" for all) and reason ("" for
+// all), and how many messages each reason stands for among all that are kept and wanted of that operator.
+func (r *recent) rejectsOf(operator, reason string, limit int, want func(*journal.Reject) bool) (rejects []journal.Reject, totals map[string]int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	rejects, totals = []journal.Reject{}, map[string]int{}
 	for i := len(r.rejects) - 1; i >= 0; i-- {
 		reject := &r.rejects[i]
-		if operator != "" && reject.Operator != operator {
+		if operator != "" && reject.Operator != operator || !want(reject) {
 			continue
 		}
 		totals[reject.Reason] += max(reject.Count, 1)

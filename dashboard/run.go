@@ -47,6 +47,7 @@ func (d *Dashboard) start(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { d.followRejects(ctx); return nil })
 	g.Go(func() error { d.followBridges(ctx); return nil })
 	g.Go(func() error { d.followDivisions(ctx); return nil })
+	g.Go(func() error { d.followAccounts(ctx); return nil })
 	g.Go(func() error { d.assets.compress(ctx); return nil })
 }
 
@@ -137,6 +138,29 @@ func (d *Dashboard) followDivisions(ctx context.Context) {
 			continue
 		}
 		known = rev
+	}
+}
+
+// followAccounts has open connections looked at when somebody's rights may be others than before.
+func (d *Dashboard) followAccounts(ctx context.Context) {
+	known, failing := int64(-1), false
+	for {
+		rev, err := d.registry.AccountRev(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			if !failing {
+				d.log.Warn("does not hear of changed accounts, tries again", "every", lookEvery, "err", err)
+			}
+		case rev != known:
+			d.hub.doubt()
+			known = rev
+		}
+		failing = err != nil
+		if !wait(ctx, lookEvery) {
+			return
+		}
 	}
 }
 

@@ -1,11 +1,10 @@
 package dashboard
 
 import (
-	"crypto/hmac"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,28 +12,28 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
+
+	"pilewatch/internal/registry"
 )
 
 const (
-	tokenFile    = "dashboard.token"
-	cookieName   = "pilewatch"
-	sessionLives = 7 * 24 * time.Hour
-	minToken     = 16 // characters; a file emptied or cut by mistake lets nobody in
+	tokenFile  = "dashboard.token"
+	cookieName = "pilewatch"
+	minToken   = 16 // characters; a file emptied or cut by mistake lets nobody in
 )
 
-// sessions knows who has signed in: whoever has the token, or a cookie that was given for it. The
-// cookie is the time it ends and a keyed hash of that, so a restart ends no session and a new
-// token ends all. Attempts are not counted: nobody guesses 256 bits.
-type sessions struct {
+// A fileToken is the token of the data directory: whoever can read the file is an admin. It lets the
+// first person in, and programs. Attempts are not counted: nobody guesses 256 bits.
+type fileToken struct {
 	file  string
 	token string
+	sum   [sha256.Size]byte
 }
 
-// openSessions reads the token of the data directory, or makes one.
-func openSessions(data string) (*sessions, error) {
+// openToken reads the token of the data directory, or makes one.
+func openToken(data string) (*fileToken, error) {
 	path := filepath.Join(data, tokenFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -48,7 +47,7 @@ func openSessions(data string) (*sessions, error) {
 	if len(token) < minToken {
 		return nil, fmt.Errorf("read the dashboard's token: %s holds less than %d characters; remove it to get a new one", path, minToken)
 	}
-	return &sessions{file: path, token: token}, nil
+	return &fileToken{file: path, token: token, sum: sha256.Sum256([]byte(token))}, nil
 }
 
 // writeNew puts the whole file there or nothing.
@@ -64,41 +63,83 @@ func writeNew(path string, text []byte) error {
 	return os.Rename(path+".new", path)
 }
 
-// signedIn tells whether a request carries the token or a cookie that still holds.
-func (s *sessions) signedIn(r *http.Request) bool {
+// is compares hashes, so that the time it takes tells nothing, not even the length.
+func (t *fileToken) is(given string) bool {
+	sum := sha256.Sum256([]byte(given))
+	return t.isSum(sum[:])
+}
+
+func (t *fileToken) isSum(sum []byte) bool { return subtle.ConstantTimeCompare(sum, t.sum[:]) == 1 }
+
+// admin is whoever has the token.
+func (t *fileToken) admin(session string) viewer {
+	return viewer{Grant: registry.Grant{Role: registry.Admin}, name: tokenFile, session: session}
+}
+
+var errBadBearer = newProblem(http.StatusUnauthorized, "wrong token", "the Bearer token is unknown, revoked or over")
+
+// viewerFrom finds out who sends a request. A cookie that no longer holds is nobody's; a Bearer
+// token that does not is an error, so that a program does not go on with less.
+func (d *Dashboard) viewerFrom(ctx context.Context, r *http.Request) (v viewer, err error) {
+	defer func() { v.public = d.cfg.Public }()
 	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return s.isToken(bearer)
+		if d.token.is(bearer) {
+			return d.token.admin(""), nil
+		}
+		t, err := d.registry.FindAPIToken(ctx, bearer)
+		if errors.Is(err, registry.ErrUnknownToken) {
+			return viewer{}, errBadBearer
+		}
+		if err != nil {
+			return viewer{}, err
+		}
+		return viewer{Grant: t.Grant, name: t.Label(), fullName: t.Name}, nil
 	}
 	cookie, err := r.Cookie(cookieName)
 	if err != nil {
-		return false
+		return viewer{}, nil //nolint:nilerr // without one
 	}
-	ends, mac, _ := strings.Cut(cookie.Value, ".")
-	unix, err := strconv.ParseInt(ends, 10, 64)
-	if err != nil || time.Now().After(time.Unix(unix, 0)) {
-		return false
+	s, err := d.registry.FindSession(ctx, cookie.Value)
+	switch {
+	case errors.Is(err, registry.ErrNoSession):
+		return viewer{}, nil
+	case err != nil:
+		return viewer{}, err
+	case s.Token != nil && d.token.isSum(s.Token):
+		return d.token.admin(cookie.Value), nil
+	case s.Token != nil, s.Account.Demo && !d.cfg.Demo:
+		return viewer{}, nil
 	}
-	return hmac.Equal([]byte(mac), []byte(s.mac(ends)))
+	return accountViewer(&s.Account, cookie.Value), nil
 }
 
-func (s *sessions) mac(ends string) string {
-	h := hmac.New(sha256.New, []byte(s.token))
-	h.Write([]byte("session until " + ends))
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
+func accountViewer(a *registry.Account, session string) viewer {
+	return viewer{
+		Grant: a.Grant, name: a.Name, fullName: a.FullName, account: a.ID, session: session,
+		local: a.Local(), mustChange: a.MustChange, demo: a.Demo,
+	}
 }
 
-// isToken compares hashes, so that the time it takes tells nothing, not even the length.
-func (s *sessions) isToken(given string) bool {
-	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(s.token))
-	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+type viewerKey struct{}
+
+// viewerOf gives who sends a request, as guarded has found out.
+func viewerOf(r *http.Request) *viewer {
+	if v, ok := r.Context().Value(viewerKey{}).(*viewer); ok {
+		return v
+	}
+	return &viewer{} // may nothing
+}
+
+// overTLS tells whether the browser speaks TLS, to us or to what stands before us.
+func (d *Dashboard) overTLS(r *http.Request) bool {
+	return r.TLS != nil || strings.HasPrefix(d.cfg.URL, "https://")
 }
 
 // cookie is what a browser keeps; ends in the past takes it away.
-func (s *sessions) cookie(r *http.Request, ends time.Time) *http.Cookie {
-	text := strconv.FormatInt(ends.Unix(), 10)
-	return &http.Cookie{ //nolint:gosec // Secure wherever the page came over TLS; the demo is plain HTTP on loopback
-		Name: cookieName, Value: text + "." + s.mac(text), Path: "/", Expires: ends,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
+func (d *Dashboard) cookie(r *http.Request, secret string, ends time.Time) *http.Cookie {
+	return &http.Cookie{ //nolint:gosec // Secure wherever the page comes over TLS; the demo is plain HTTP on loopback
+		Name: cookieName, Value: secret, Path: "/", Expires: ends,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: d.overTLS(r),
 	}
 }
 

@@ -102,9 +102,20 @@ func (d *Dashboard) getUnknown(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	all, beyond := d.recent.unknown.list(r.URL.Query().Get("operator"))
+	v, operator := viewerOf(r), r.URL.Query().Get("operator")
+	if !v.mayNameOperator(operator) {
+		return notFound("no such operator")
+	}
+	all, beyond := d.recent.unknown.list(operator)
+	if v.Role == registry.Operator {
+		beyond = 0 // it may be others'
+	}
+	sees := d.seesReject(v)
 	rows := []unknownPile{}
 	for _, p := range all {
+		if !sees(&journal.Reject{Operator: p.Operator, Pile: p.Pile}) {
+			continue
+		}
 		if len(rows) == limit {
 			break
 		}

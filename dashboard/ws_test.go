@@ -19,6 +19,7 @@ import (
 
 	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
+	"pilewatch/internal/registry"
 )
 
 // A message is what the server says; Data is read by what the topic is about.
@@ -48,7 +49,7 @@ func (s *site) dial(t *testing.T, header http.Header) *watcherConn {
 }
 
 func (s *site) bearer() http.Header {
-	return http.Header{"Authorization": {"Bearer " + s.sessions.token}}
+	return http.Header{"Authorization": {"Bearer " + s.token.token}}
 }
 
 func (c *watcherConn) send(a ask) {
@@ -393,7 +394,7 @@ func TestEventsThatTheLogNoLongerHoldsAreNotSkippedInSilence(t *testing.T) {
 		{"missed only what is here", 499, true},
 		{"missed nothing", 500, true},
 	} {
-		if _, ok := r.eventsOf("37", tt.version, 500, eventsAtMost); ok != tt.ok {
+		if _, ok := r.eventsOf(everyEvent, "37", tt.version, 500, eventsAtMost); ok != tt.ok {
 			t.Errorf("%s: since %d: got ok %v, want %v", tt.name, tt.version, ok, tt.ok)
 		}
 	}
@@ -590,7 +591,7 @@ func TestLimitsOfOneConnection(t *testing.T) {
 
 func TestClientsAreAtMostSoMany(t *testing.T) {
 	s := openSite(t, Config{Public: true}, nil)
-	out := func() bool { return false }
+	out := func() (viewer, error) { return viewer{}, nil }
 	for i := range clientsAtMost {
 		if !s.hub.join(newClient(nil, out)) {
 			t.Fatalf("client %d was refused, want %d let in", i+1, clientsAtMost)
@@ -618,7 +619,7 @@ func TestWhoMayOpenAWebSocket(t *testing.T) {
 		{"a stranger where a sign-in is wanted", closed, nil, http.StatusUnauthorized},
 		{"with a wrong token", closed, http.Header{"Authorization": {"Bearer x"}}, http.StatusUnauthorized},
 		{"who has signed in", closed, closed.bearer(), http.StatusSwitchingProtocols},
-		{"another site's page with the cookie", closed, http.Header{"Origin": {"http://other.example"}, "Cookie": {cookieOf(closed, time.Hour)}}, http.StatusForbidden},
+		{"another site's page with the cookie", closed, http.Header{"Origin": {"http://other.example"}, "Cookie": {cookieOf(t, closed, time.Hour)}}, http.StatusForbidden},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			conn, res, err := websocket.DefaultDialer.Dial("ws"+strings.TrimPrefix(tt.site.url, "http")+"/ws", tt.header)
@@ -633,9 +634,13 @@ func TestWhoMayOpenAWebSocket(t *testing.T) {
 }
 
 // cookieOf is a Cookie header that signs in for so long.
-func cookieOf(s *site, lasts time.Duration) string {
-	c := s.sessions.cookie(&http.Request{}, time.Now().Add(lasts))
-	return c.Name + "=" + c.Value
+func cookieOf(t *testing.T, s *site, lasts time.Duration) string {
+	t.Helper()
+	secret, err := s.registry.OpenTokenSession(t.Context(), s.token.sum, lasts, registry.Actor{Name: tokenFile})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cookieName + "=" + secret
 }
 
 func TestClientsAreToldWhenTheDashboardStops(t *testing.T) {
@@ -679,7 +684,7 @@ func TestADeltaIsEncodedOnceForAll(t *testing.T) {
 	h := newHub(s.log, prometheus.NewRegistry())
 	var all []*client
 	for range 3 {
-		c := newClient(nil, func() bool { return false })
+		c := newClient(nil, func() (viewer, error) { return viewer{}, nil })
 		h.join(c)
 		key := coverageKey{division: "371721"}
 		err := h.subscribe(c, key.String(), 0, false, func() *topic {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -26,7 +27,26 @@ import (
 
 // A shelf is a registry of one county and two towns, in memory, so that it can be asked in a bubble.
 // It holds what the feed has published, as the registry does.
-type shelf struct{ feed *feed }
+type shelf struct {
+	People // of which but one session is asked for
+	feed   *feed
+	until  time.Time // the session of the cookie hourCookie
+}
+
+const hourCookie = cookieName + "=hour"
+
+func (shelf) AccountRev(context.Context) (int64, error) { return 1, nil }
+
+func (s shelf) FindSession(_ context.Context, secret string) (registry.Session, error) {
+	if secret != "hour" || !time.Now().Before(s.until) {
+		return registry.Session{}, registry.ErrNoSession
+	}
+	return registry.Session{Account: registry.Account{ID: 1, Name: "wang", Grant: registry.Grant{Role: registry.Viewer, Scope: "37"}}}, nil
+}
+
+func (shelf) Operators() []charge.Operator              { return nil }
+func (shelf) Pile(charge.PileID) (*registry.Pile, bool) { return nil, false }
+func (shelf) Piles() iter.Seq[*registry.Pile]           { return func(func(*registry.Pile) bool) {} }
 
 func (shelf) Rev() int64 { return 1 }
 
@@ -112,8 +132,9 @@ func inBubble(t *testing.T, public bool, test func(t *testing.T, b *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		b := &bubble{site: &site{feed: newFeed()}, net: &pipes{dialled: make(chan net.Conn), closed: make(chan struct{})}}
+		of := shelf{feed: b.feed, until: time.Now().Add(time.Hour)}
 		var err error
-		b.Dashboard, err = newDashboard(&Config{Public: public}, data, page, Sources{shelf{b.feed}, shelf{b.feed}, b.feed, shelf{b.feed}}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		b.Dashboard, err = newDashboard(&Config{Public: public}, data, page, Sources{of, of, b.feed, of}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -316,11 +337,11 @@ func TestAConnectionDoesNotOutliveItsSignIn(t *testing.T) {
 		stranger := b.open(t, nil)
 		stranger.record()
 		from := time.Now()
-		c := b.open(t, http.Header{"Cookie": {cookieOf(b.site, time.Hour)}})
+		c := b.open(t, http.Header{"Cookie": {hourCookie}})
 		var end *websocket.CloseError
 		for {
 			if _, err := c.read(); err != nil {
-				if !errors.As(err, &end) || end.Code != websocket.ClosePolicyViolation || end.Text != "the sign-in has ended" {
+				if !errors.As(err, &end) || end.Code != websocket.ClosePolicyViolation || end.Text != "the sign-in has ended or has other rights" {
 					t.Errorf("got %v, want close code %d with the reason", err, websocket.ClosePolicyViolation)
 				}
 				break
