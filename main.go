@@ -27,7 +27,7 @@ type CLI struct {
 	Ingest    IngestCmd    `cmd:"" help:"Ingest alone: the log, into history, coverage and changes."`
 	Dashboard DashboardCmd `cmd:"" help:"The dashboard alone: API, WebSocket and page."`
 	Simulator SimulatorCmd `cmd:"" help:"A simulated fleet that reports to a gateway, or its registry as files."`
-	Registry  RegistryCmd  `cmd:"" help:"Import, export, credentials and the policy."`
+	Registry  RegistryCmd  `cmd:"" help:"Import, export, credentials, accounts and the policy."`
 	History   HistoryCmd   `cmd:"" help:"Move what the embedded history holds to InfluxDB."`
 	Check     CheckCmd     `cmd:"" help:"Try all that the settings name, and this machine, and say what is wrong and what to do."`
 	Conform   ConformCmd   `cmd:"" help:"Check an operator's messages before it goes live: what of them could not be used, and why."`

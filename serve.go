@@ -88,7 +88,7 @@ func (c *ServeCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer) err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "pilewatch serves\n  page  http://%s  (sign in with the token in %s)\n  MQTT  %s\n", page.Addr(), page.TokenFile(), orNowhere(g.Addr()))
+	fmt.Fprintf(out, "pilewatch serves\n  page  http://%s  (sign in with an account, or with the token in %s)\n  MQTT  %s\n", page.Addr(), page.TokenFile(), orNowhere(g.Addr()))
 	return p.run(ctx)
 }
 
@@ -106,9 +106,12 @@ func (c *DemoCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer) erro
 		fleet *simulator.Fleet
 		note  *fleetNote
 	)
+	c.Dashboard.Demo = true
 	p, g, page, err := c.open(ctx, log, &c.Dashboard, func(p *parts) (err error) {
-		fleet, note, err = ensureFleet(ctx, c.Data, p.registry, p.directory, c.Piles, c.Seed)
-		return err
+		if fleet, note, err = ensureFleet(ctx, c.Data, p.registry, p.directory, c.Piles, c.Seed); err != nil {
+			return err
+		}
+		return demoAccounts(ctx, p.registry, fleet.Operators[0])
 	})
 	if err != nil {
 		return err
@@ -123,7 +126,7 @@ func (c *DemoCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer) erro
 	page.Handle("GET /simulator/", s.Handler())
 	p.group = append(p.group, s.Run)
 	fmt.Fprintf(out, `pilewatch demo: %d simulated piles of %d operators
-  page  http://%s  (anyone may read; to see what could not be used, sign in with the token in %s)
+  page  http://%s  (anyone may read; sign in with a click as officer, reviewer, operator or viewer, or as admin with the token in %s)
   MQTT  %s  (for a pile of your own: pilewatch registry credential issue %s --data %s)
 Ctrl-C stops it; a second start goes on with %s.
 `, note.Piles, len(fleet.Operators), page.Addr(), page.TokenFile(), g.Addr(), fleet.Operators[0].ID, c.Data, c.Data)
