@@ -204,12 +204,13 @@ func TestThePageInABrowser(t *testing.T) {
 
 			// Signing in gives a connection with the rights of who has signed in.
 			eval[chromedp.Void](p, `location.hash = '#/signin'`)
-			p.shows("a new page takes the focus", `document.getElementById('token') && document.activeElement.id === 'main'`)
+			p.shows("a new page takes the focus", `document.getElementById('name') && document.activeElement.id === 'main'`)
+			p.click(button("用访问令牌登录"))
 			p.click(`document.getElementById('token')`)
 			p.shows("a click on a field takes it then", `document.activeElement.id === 'token'`)
 			p.do(chromedp.KeyEvent(s.token.token))
 			p.shows("the token is typed", fmt.Sprintf(`document.getElementById('token').value === %q`, s.token.token))
-			p.click(`document.querySelector('main button[type="submit"]')`)
+			p.click(`document.querySelector('.sign-in button[type="submit"]')`)
 			p.shows("the overview follows a sign-in", `location.hash === '#/'`)
 			eval[chromedp.Void](p, `location.hash = '#/pile/MA3CLQP02:HOME'`)
 			home := charge.PileID{Operator: "MA3CLQP02", Equipment: "HOME"}

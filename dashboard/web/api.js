@@ -14,7 +14,8 @@ export class Problem extends Error {
 
 /**
  * Who looks at the page; null until the server has said. role is '' while it wants a sign-in.
- * @type {Store<{role: string, public: boolean, policy_document: string} | null>}
+ * @type {Store<{role: string, name: string, full_name: string, scope: string, scope_name: string, home: string, may: string[],
+ *   must_change: boolean, demo: boolean, public: boolean, policy_document: string, build: string} | null>}
  */
 export const me = new Store(/** @type {any} */ (null));
 
@@ -36,13 +37,14 @@ async function ask(method, path, body, signal) {
     if (signal && signal.aborted) throw err;
     throw new Problem(0, '');
   }
+  if (answer.status === 204) return null;
   const told = await answer.json().catch((err) => {
     if (signal && signal.aborted) throw err;
     if (answer.ok) throw new Problem(0, ''); // cut off in the middle
     return {};
   });
   if (answer.ok) return told;
-  if (answer.status === 401 && path !== 'session') me.set({ role: '', public: false, policy_document: '' });
+  if (answer.status === 401 && path !== 'session' || answer.status === 403) whoAmI().catch(() => {}); // somebody else than was thought
   throw new Problem(answer.status, told.title || String(answer.status), told.detail || '');
 }
 
@@ -61,15 +63,19 @@ export async function whoAmI() {
   me.set(await ask('GET', 'me'));
 }
 
-/** @param {string} token */
-export async function signIn(token) {
-  await ask('POST', 'session', { token });
-  await whoAmI();
+/** @param {string} path @param {object} [body] */
+export const post = (path, body) => ask('POST', path, body);
+
+/** @param {string} path */
+export const del = (path) => ask('DELETE', path);
+
+/** @param {object} what name and password, the token, or an account of the demo */
+export async function signIn(what) {
+  me.set(await ask('POST', 'session', what));
 }
 
 export async function signOut() {
-  await ask('DELETE', 'session');
-  await whoAmI();
+  me.set(await ask('DELETE', 'session'));
 }
 
 /**

@@ -1,6 +1,7 @@
 // @ts-check
 import { html, render, useEffect, useRef } from './vendor/htm/standalone.mjs';
-import { me, signOut, whoAmI } from './api.js';
+import { Account, DemoBar, FirstPassword, isStranger, may } from './account.js';
+import { me, whoAmI } from './api.js';
 import { Coverage } from './coverage.js';
 import { EventsPage } from './events.js';
 import { Segments } from './figure.js';
@@ -12,36 +13,37 @@ import { PilePage } from './pile.js';
 import { Piles } from './piles.js';
 import { Rejects } from './rejects.js';
 import { href, route } from './route.js';
+import { Settings } from './settings.js';
 import { SignIn } from './signin.js';
 import { remember, seconds, setTheme, theme, useStore, useStores } from './store.js';
-
-/** The division that the page is about. */
-const PROVINCE = '37';
 
 /** What lies under the first word of an address; pages that are not in the bar have it as parent. */
 const pages = /** @type {const} */ ([
   { part: '', word: 'overview' }, { part: 'coverage', word: 'coverage' }, { part: 'piles', word: 'piles' }, { part: 'rejects', word: 'rejects' }, { part: 'events', word: 'events' },
 ]);
-/** Pages that only those see who have signed in. */
-const signedIn = ['rejects'];
+/** Pages that not everyone has, and what one must be allowed for them. @type {Record<string, string>} */
+const needs = { rejects: 'records' };
 const tabs = /** @type {const} */ (['', 'coverage', 'piles', 'events']);
 
 /** @param {string} part */
 const parentOf = (part) => part === 'pile' ? 'piles' : part;
 
-/** @param {any} who */
-const isStranger = (who) => !who || !who.role || who.role === 'public';
+/** @param {any} who @param {string} part */
+const has = (who, part) => !needs[part] || may(who, needs[part]);
 
 /** @param {{parts: string[]}} props */
 function Page({ parts: [part = '', id = ''] }) {
-  if (signedIn.includes(part) && isStranger(me.value)) return html`<${SignIn} />`;
+  const who = useStore(me), home = who && who.home;
+  if ((part in needs || part === 'settings') && isStranger(who)) return html`<${SignIn} />`;
+  if (!home && part !== 'signin') return null; // the server has not said yet
   switch (part) {
-    case '': return html`<${Overview} division=${PROVINCE} />`;
-    case 'coverage': return html`<${Coverage} code=${id || PROVINCE} />`;
+    case '': return home.length > 2 ? html`<${Coverage} code=${home} />` : html`<${Overview} division=${home} />`; // the overview is the province's
+    case 'coverage': return html`<${Coverage} code=${id || home} />`;
     case 'piles': return html`<${Piles} />`;
     case 'pile': return html`<${PilePage} key=${id} id=${id} />`;
     case 'rejects': return html`<${Rejects} />`;
-    case 'events': return html`<${EventsPage} division=${PROVINCE} />`;
+    case 'events': return html`<${EventsPage} division=${home} />`;
+    case 'settings': return html`<${Settings} />`;
     case 'more': return html`<${More} />`;
     case 'signin': return html`<${SignIn} />`;
     default: return html`<p class="empty">${t('notFound')} · <a href=${href([])}>${t('notFoundWay')}</a></p>`;
@@ -77,16 +79,9 @@ function otherTheme() {
   setTheme(name);
 }
 
-function Account() {
-  const who = useStore(me);
-  if (!who || !who.role) return null;
-  if (who.role === 'public') return html`<a href=${href(['signin'])}>${t('signIn')}</a>`;
-  return html`<button type="button" class="plain" title=${t('signedInAs')} onClick=${signOut}>${t('signOut')}</button>`;
-}
-
 /** What the bar has no room for on a phone. */
 const More = () => html`<section class="panel list more"><h1>${t('more')}</h1>
-  ${!isStranger(useStore(me)) && html`<p><a href=${href(['rejects'])}>${t('rejects')}</a></p>`}
+  ${has(useStore(me), 'rejects') && html`<p><a href=${href(['rejects'])}>${t('rejects')}</a></p>`}
   <h2>${t('language')}</h2><${Segments} label=${t('language')} value=${lang.value} choices=${[{ value: 'zh', name: html`<span lang="zh-CN">中文</span>` }, { value: 'en', name: html`<span lang="en">English</span>` }]} onChoose=${setLang} />
   <h2>${t('appearance')}</h2><${Segments} label=${t('appearance')} value=${theme.value} choices=${[{ value: 'light', name: t('toLight') }, { value: 'dark', name: t('toDark') }]} onChoose=${otherTheme} />
   <h2>${t('account')}</h2><p><${Account} /></p></section>`;
@@ -99,10 +94,11 @@ function App() {
   const path = parts.join('/'), shown = useRef(path);
   const here = parentOf(parts[0] || '');
   const page = pages.find((p) => p.part === here);
-  const wantsSignIn = who !== null && !who.role;
+  const mustChange = who !== null && who.must_change;
+  const wantsSignIn = who !== null && !who.role || mustChange;
 
   useEffect(() => { document.title = page && page.part ? `${t(page.word)} · ${t('site')}` : t('site'); }, [here, lang.value]);
-  const role = who ? who.role : null, before = useRef(role);
+  const role = who ? who.must_change ? '' : who.role && [who.role, who.scope, who.name].join(' ') : null, before = useRef(role);
   useEffect(() => {
     if (before.current !== null && before.current !== role) leave(Boolean(role));
     else if (role) connect();
@@ -118,7 +114,7 @@ function App() {
   return html`<a class="skip" href="#main" onClick=${(/** @type {any} */ e) => { e.preventDefault(); main.current.focus(); }}>${t('skip')}</a>
     <header class="bar">
       <a class="brand" href=${href([])}><${Logo} /><b>${t('site')}</b></a>
-      <nav aria-label=${t('pages')}>${!wantsSignIn && pages.filter((p) => !signedIn.includes(p.part) || !isStranger(who)).map((p) => html`<a key=${p.part} href=${href(p.part ? [p.part] : [])} aria-current=${p.part === here ? 'page' : undefined}>${t(p.word)}</a>`)}</nav>
+      <nav aria-label=${t('pages')}>${!wantsSignIn && pages.filter((p) => has(who, p.part)).map((p) => html`<a key=${p.part} href=${href(p.part ? [p.part] : [])} aria-current=${p.part === here ? 'page' : undefined}>${t(p.word)}</a>`)}</nav>
       ${!wantsSignIn && html`<${LiveState} />`}
       <div class="tools"><${Clock} />
         <button type="button" class="plain" lang=${lang.value === 'zh' ? 'en' : 'zh-CN'} aria-label=${t('toEnglishLabel')} onClick=${otherLang}>${t('toEnglish')}</button>
@@ -126,7 +122,8 @@ function App() {
         <${Account} /></div>
     </header>
     ${!wantsSignIn && html`<${CutBar} />`}
-    <main id="main" tabindex="-1" ref=${main}>${wantsSignIn ? html`<${SignIn} />` : html`<${Page} parts=${parts} />`}</main>
+    <${DemoBar} />
+    <main id="main" tabindex="-1" ref=${main}>${mustChange ? html`<${FirstPassword} />` : wantsSignIn ? html`<${SignIn} />` : html`<${Page} parts=${parts} />`}</main>
     ${!wantsSignIn && html`<nav class="tabs" aria-label=${t('pages')}>${[...tabs, 'more'].map((part) => html`<a key=${part} href=${href(part ? [part] : [])}
       aria-current=${part === here || (part === 'more' && !tabs.includes(/** @type {any} */ (here))) ? 'page' : undefined}>${t(/** @type {any} */ (part || 'overview'))}</a>`)}</nav>`}`;
 }

@@ -1,5 +1,7 @@
 // @ts-check
 import { html, useEffect, useMemo, useState } from './vendor/htm/standalone.mjs';
+import { me } from './api.js';
+import { ExportLinks } from './export.js';
 import { Failed, Figure, Reading, Segments, Unit } from './figure.js';
 import { age, moment, NO_DATA, num, percent } from './format.js';
 import { Place, t } from './i18n.js';
@@ -38,8 +40,8 @@ const kinds = { town: 'kindTown', township: 'kindTownship', street: 'kindStreet'
 /** @param {string} code @param {string} tier */
 const topicOf = (code, tier) => `coverage:${code}${tier === 'towns' ? '' : ':' + tier}`;
 
-/** The divisions above one, from the province down. @param {string} code */
-export const above = (code) => [2, 4, 6].filter((n) => n < code.length).map((n) => code.slice(0, n));
+/** The divisions above one, from the province, or what else the viewer may see, down. @param {string} code */
+export const above = (code) => [2, 4, 6].filter((n) => n < code.length && n >= (me.value ? me.value.home.length : 0)).map((n) => code.slice(0, n));
 
 /**
  * The way down to a division or what lies in it.
@@ -91,6 +93,7 @@ function DivisionPage({ code }) {
         <${Segments} label=${t('tier')} value=${tier} choices=${Object.entries(tiers).map(([value, { name }]) => ({ value, name: t(name) }))}
           onChoose=${(/** @type {string} */ v) => setQuery({ tier: v === 'towns' ? '' : v })} />
       </div>
+      <${ExportLinks} table="townships" params=${{ division: code, tier, state: STATES.includes(/** @type {any} */ (state)) ? state : '' }} />
       ${error && !loaded ? html`<${Failed} error=${error} retry=${retry} />` : (!counts || !loaded) && html`<${Reading} />`}
       ${counts && (county || state ? loaded && html`<${TownshipTable} rows=${listed} county=${county} sort=${query.sort} empty=${html`<${NoTowns} counts=${counts} streets=${streets.data} tier=${tier} state=${state} />`} />`
         : html`<${ChildTable} counts=${counts} towns=${towns} tier=${tier} sort=${query.sort} />`)}

@@ -1,5 +1,6 @@
 // @ts-check
 import { html, useRef } from './vendor/htm/standalone.mjs';
+import { me } from './api.js';
 import { useFit } from './figure.js';
 import { minute, moment, percent, pileNumber } from './format.js';
 import { Place, t, term, Zh, zoneName } from './i18n.js';
@@ -8,6 +9,9 @@ import { useTopics } from './live.js';
 import { divisionHref, href, pileHref } from './route.js';
 
 const LEAST = 4;
+
+/** Operators hear of their own piles only. @param {string} division */
+const topicOf = (division) => 'events:' + (me.value && me.value.role === 'operator' && !me.value.public ? 'op:' + me.value.scope : division);
 
 /** What an event's mark is. @param {any} e */
 function markOf(e) {
@@ -52,7 +56,7 @@ function EventRow({ event: e, dated = false }) {
  * @param {{division: string}} props
  */
 export function Events({ division }) {
-  const [{ data }] = useTopics(['events:' + division]);
+  const [{ data }] = useTopics([topicOf(division)]);
   const box = useRef(null);
   const fit = useFit(box, LEAST);
   const shown = data ? data.events.slice(0, fit) : [];
@@ -65,7 +69,7 @@ export function Events({ division }) {
 
 /** All events that are kept. @param {{division: string}} props */
 export function EventsPage({ division }) {
-  const [{ data }] = useTopics(['events:' + division]);
+  const [{ data }] = useTopics([topicOf(division)]);
   return html`<section class="panel events list" aria-labelledby="events-title">
     <header><h1 id="events-title">${t('events')}</h1></header>
     <ol>${data && data.events.map((/** @type {any} */ e) => html`<${EventRow} key=${e.id} event=${e} dated />`)}</ol>

@@ -106,7 +106,7 @@ function open() {
 /** Tries again, unless the server wants a sign-in first; a refused WebSocket does not say so. */
 async function retry() {
   if (attempt > 1) await whoAmI().catch(() => {});
-  if (!socket && (!me.value || me.value.role)) open();
+  if (!socket && (!me.value || me.value.role && !me.value.must_change)) open();
 }
 
 /** Connects and stays connected. */

@@ -1,5 +1,7 @@
 // @ts-check
 import { html, useMemo, useRef } from './vendor/htm/standalone.mjs';
+import { may } from './account.js';
+import { me } from './api.js';
 import { Failed, useFit } from './figure.js';
 import { measures } from './classes.js';
 import { Events } from './events.js';
@@ -35,7 +37,7 @@ export function Overview({ division }) {
     <${CountyMap} cities=${cities} counties=${counties} />
     ${error && !loaded ? html`<section class="panel units"><${Failed} error=${error} retry=${retry} /></section>` : html`<${Units} cities=${cities} rows=${rows} />`}
     <${Events} division=${division} />
-    <div class="foot"><${Load} division=${division} />
+    <div class="foot">${may(useStore(me), 'load') && html`<${Load} division=${division} />`}
     <${Targets} division=${division} />
     ${useStore(tall) && html`<section class="panel county-list" aria-labelledby="counties-title"><header><h2 id="counties-title">${t('counties')}</h2></header>
       <${CountyTable} counties=${counties} cities=${cities} measure=${measures.effective} /></section>`}

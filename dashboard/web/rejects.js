@@ -1,11 +1,11 @@
 // @ts-check
 import { html } from './vendor/htm/standalone.mjs';
-import { me, useGet } from './api.js';
+import { useGet } from './api.js';
 import { Failed, Reading, Segments } from './figure.js';
 import { moment, NO_DATA, num } from './format.js';
 import { t, term } from './i18n.js';
-import { href, pileHref, route, setQuery } from './route.js';
-import { useStores } from './store.js';
+import { pileHref, route, setQuery } from './route.js';
+import { useStore } from './store.js';
 
 const REFRESH = 3_000; // there is no topic for them
 const SHOWN = 200;
@@ -29,7 +29,7 @@ function Bridges() {
 
 /** Messages that could not be used, the newest first. */
 export function Rejects() {
-  const [{ query }, who] = useStores([route, me]);
+  const { query } = useStore(route);
   const { data, error, retry } = useGet('rejects', { reason: query.reason, operator: query.operator, limit: SHOWN }, REFRESH);
   const totals = Object.entries(data ? data.totals : {}).sort(([, a], [, b]) => b - a);
   const sum = totals.reduce((n, [, count]) => n + count, 0);
@@ -45,7 +45,6 @@ export function Rejects() {
       <${Segments} label=${t('reason')} value=${query.reason || ''} choices=${choices} onChoose=${(/** @type {string} */ reason) => setQuery({ reason })} />
       <form role="search" onSubmit=${submit}>
         <input type="search" name="operator" maxlength="20" aria-label=${t('anyOperator')} placeholder=${t('anyOperator')} defaultValue=${query.operator || ''} key=${query.operator} /><button type="submit">${t('searchGo')}</button></form>
-      ${who && who.role === 'public' && html`<a href=${href(['signin'])}>${t('samplesHidden')}</a>`}
     </div>
     ${error && !data ? html`<${Failed} error=${error} retry=${retry} />` : !data && html`<${Reading} />`}
     ${data && !data.rejects.length && html`<p class="empty">${t('noRejects')}</p>`}
