@@ -172,7 +172,7 @@ func (r *Registry) addAccount(ctx context.Context, a Account, password string, b
 		if err != nil {
 			return err
 		}
-		return r.note(ctx, tx, by, "add", a.Name, a.Grant.String())
+		return r.note(ctx, tx, by, "add", a.Name, a.String())
 	})
 	if err != nil {
 		return Account{}, fmt.Errorf("add account: %w", err)
@@ -272,7 +272,7 @@ func (r *Registry) SetGrant(ctx context.Context, name string, grant Grant, by Ac
 		if _, err := tx.ExecContext(ctx, "UPDATE accounts SET role = ?, scope = ? WHERE id = ?", string(grant.Role), grant.Scope, a.ID); err != nil {
 			return err
 		}
-		return r.note(ctx, tx, by, "grant", a.Name, a.Grant.String()+" to "+grant.String())
+		return r.note(ctx, tx, by, "grant", a.Name, a.String()+" to "+grant.String())
 	})
 	if err != nil {
 		return fmt.Errorf("change role: %w", err)
@@ -299,7 +299,7 @@ func (r *Registry) changeAccount(ctx context.Context, name, action string, by Ac
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "UPDATE accounts SET "+set+" WHERE id = ?", append(args, a.ID)...); err != nil {
+		if _, err := tx.ExecContext(ctx, "UPDATE accounts SET "+set+" WHERE id = ?", append(args, a.ID)...); err != nil { //nolint:gosec // set is one of this file's and password.go's own
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM account_sessions WHERE account = ?", a.ID); err != nil {

@@ -16,12 +16,13 @@ var admin = Actor{Name: "root", Address: "192.0.2.1"}
 // person adds an account whose password is its own choice already.
 func person(t *testing.T, r *Registry, name string, grant Grant) (Account, string) {
 	t.Helper()
-	given, a, err := r.AddAccount(t.Context(), name, "", grant, admin)
+	given, _, err := r.AddAccount(t.Context(), name, "", grant, admin)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const chosen = "correct horse battery"
-	if a, err = r.ChangePassword(t.Context(), name, given, chosen, Actor{Name: name}); err != nil {
+	a, err := r.ChangePassword(t.Context(), name, given, chosen, Actor{Name: name})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return a, chosen

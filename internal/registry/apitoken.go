@@ -59,7 +59,7 @@ func (r *Registry) IssueAPIToken(ctx context.Context, name string, grant Grant, 
 	return token, t, nil
 }
 
-const tokenColumns = "id, name, role, scope, created, expires, revoked"
+const tokenColumns = "id, name, role, scope, created, expires, revoked" //nolint:gosec // columns
 
 func scanToken(row interface{ Scan(dest ...any) error }) (t APIToken, err error) {
 	var created, expires, revoked sql.NullInt64
