@@ -124,6 +124,7 @@ var matrix = []struct {
 	{"GET /api/v1/targets", "/api/v1/targets?division=37", "", "401 404 404 200 404 200 200 403 404"},
 	{"GET /api/v1/rejects", "/api/v1/rejects", "", "401 404 200 200 404 200 200 403 200"},
 	{"GET /api/v1/rejects", "/api/v1/rejects?operator=MA3CLQP02", "", "401 404 200 200 404 404 200 403 200"},
+	{"GET /api/v1/bridges", "/api/v1/bridges", "", "401 404 200 200 404 404 200 403 200"},
 	{"GET /api/v1/unknown", "/api/v1/unknown", "", "401 404 200 200 404 200 200 403 200"},
 	{"GET /api/v1/unknown", "/api/v1/unknown?operator=MA3CLQP02", "", "401 404 200 200 404 404 200 403 200"},
 	{"GET /api/v1/events", "/api/v1/events", "", "401 200 200 200 200 200 200 403 200"},
