@@ -50,6 +50,7 @@ type judge struct {
 	live    map[charge.ConnectorKey]*charge.LiveConnector // of piles that somebody watches
 
 	changed changes
+	ticked  bool // since the last collect
 
 	days       []health.Day // of the pile being closed; kept, since they are large
 	united     health.Day
@@ -87,6 +88,8 @@ type town struct {
 	stale    bool // to be judged again
 	changed  bool // its figures may be others than shown
 	untold   bool // what is shown has to be told again
+
+	saved charge.TownshipState // as last kept in the registry
 }
 
 // A station is a public one.
@@ -227,7 +230,7 @@ func (j *judge) refresh() {
 		}
 		t := &town{shown: charge.TownshipState{Township: d.Code}}
 		if known := j.towns[d.Code]; known != nil {
-			t.shown, t.verdict, t.since, t.record = known.shown, known.verdict, known.since, known.record
+			t.shown, t.saved, t.verdict, t.since, t.record = known.shown, known.saved, known.verdict, known.since, known.record
 		}
 		towns[d.Code] = t
 	}
@@ -514,6 +517,7 @@ func (j *judge) tick(watched func(charge.PileID) bool) {
 		t.stale = true
 		j.mark(t)
 	}
+	j.ticked = true
 	j.closeSome()
 	maps.DeleteFunc(j.live, func(key charge.ConnectorKey, _ *charge.LiveConnector) bool { return !watched(key.Pile) })
 }
@@ -758,7 +762,8 @@ func (j *judge) count(t *charge.TownshipState, c *health.Connector) {
 type step struct {
 	seq        uint64
 	at         time.Time
-	townships  []charge.TownshipState
+	townships  []charge.TownshipState // to be told
+	kept       []charge.TownshipState // of them, to be kept in the registry
 	connectors []charge.ConnectorState
 	events     []numberedEvent
 	live       []liveConnector
@@ -774,7 +779,7 @@ type step struct {
 // rows is what of the step is kept in the registry, nil where there is nothing.
 func (s *step) rows(epoch uint64) *registry.Health {
 	h := &registry.Health{
-		Epoch: epoch, Townships: s.townships, Connectors: s.connectors, ConnectorDays: s.connectorDays, PileDays: s.pileDays,
+		Epoch: epoch, Townships: s.kept, Connectors: s.connectors, ConnectorDays: s.connectorDays, PileDays: s.pileDays,
 		Sums: s.sums, TownshipDays: s.townDays,
 	}
 	for _, e := range s.events {
@@ -796,22 +801,33 @@ type liveConnector struct {
 	value charge.LiveConnector
 }
 
-// collect gives what has changed since it was last called, and forgets it; live values only where
-// they are wanted.
+// collect gives what has changed since it was last called, and forgets it. Live values, and townships
+// of which nothing but the power has changed, wait until they are wanted.
 func (j *judge) collect(withLive bool) step {
 	s := step{
 		seq: j.seq, at: j.state.Now(), events: j.changed.events, connectorDays: j.changed.connectorDays, pileDays: j.changed.pileDays,
 		sums: j.changed.sums, townDays: j.changed.townDays, late: j.changed.late, tooLate: j.changed.tooLate,
 	}
 	slices.SortFunc(j.changed.towns, func(a, b *town) int { return cmp.Compare(a.shown.Township, b.shown.Township) })
+	var later []*town
 	for _, t := range j.changed.towns {
-		t.changed = false
 		figures := j.figures(t)
+		if !t.untold && !withLive && figures != t.shown && onlyPower(&figures, &t.shown) {
+			later = append(later, t)
+			continue
+		}
+		t.changed = false
 		if figures != t.shown || t.untold {
 			s.townships = append(s.townships, figures)
 		}
+		// Power changes with every reading: the registry, which shows it to whoever starts anew, has it at ticks.
+		if t.untold || figures != t.saved && (j.ticked || !onlyPower(&figures, &t.saved)) {
+			s.kept = append(s.kept, figures)
+			t.saved = figures
+		}
 		t.shown, t.untold = figures, false
 	}
+	j.ticked = false
 	for _, ref := range j.changed.guns {
 		g := &ref.pile.guns[ref.gun]
 		g.changed, g.savedHeard = false, g.Heard
@@ -821,7 +837,7 @@ func (j *judge) collect(withLive bool) step {
 			Since: instant(g.Since), LastHeard: instant(g.Heard), LastUsable: instant(g.LastUsable),
 		})
 	}
-	j.changed = changes{live: j.changed.live}
+	j.changed = changes{live: j.changed.live, towns: later}
 	if withLive {
 		for key := range j.changed.live {
 			if v := j.live[key]; v != nil {
@@ -831,6 +847,13 @@ func (j *judge) collect(withLive bool) step {
 		clear(j.changed.live)
 	}
 	return s
+}
+
+// onlyPower tells whether two states of a township differ in nothing but the power drawn.
+func onlyPower(a, b *charge.TownshipState) bool {
+	c := *a
+	c.PowerKW = b.PowerKW
+	return c == *b
 }
 
 // again lets the next collect give every township, and every connector if guns is true.

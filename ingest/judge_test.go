@@ -180,7 +180,7 @@ func short(e charge.Event) string {
 
 // state collects, and gives a township as it is now.
 func (c *court) state(town charge.DivisionCode) charge.TownshipState {
-	c.collect(false)
+	c.collect(true)
 	return c.towns[town].shown
 }
 
