@@ -94,9 +94,9 @@ func newAcceptMetrics(reg prometheus.Registerer) acceptMetrics {
 	messages := f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_messages_total", Help: "Messages received, by where they came in."}, []string{"door"})
 	m := acceptMetrics{
 		listener: messages.WithLabelValues("listener"), bridge: messages.WithLabelValues("bridge"),
-		unknown:  f.NewCounter(prometheus.CounterOpts{Name: "gateway_unknown_fields_total", Help: "Fields of payloads that the platform does not know and leaves out."}),
-		slowed:   f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_slowed_total", Help: "Times that a sender was not read from for a while, by whose limit was reached: its pile's, its operator's, that of its connection (in_flight), or that of new connections (arrivals)."}, []string{"by"}),
-		paused:   f.NewGaugeVec(prometheus.GaugeOpts{Name: "gateway_paused", Help: "Connections that are not read from now, by whose limit is reached; by arrivals: listeners that wait before they let the next one in."}, []string{"by"}),
+		unknown: f.NewCounter(prometheus.CounterOpts{Name: "gateway_unknown_fields_total", Help: "Fields of payloads that the platform does not know and leaves out."}),
+		slowed:  f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_slowed_total", Help: "Times that a sender was not read from for a while, by whose limit was reached: its pile's, its operator's, that of its connection (in_flight), or that of new connections (arrivals)."}, []string{"by"}),
+		paused:  f.NewGaugeVec(prometheus.GaugeOpts{Name: "gateway_paused", Help: "Connections that are not read from now, by whose limit is reached; by arrivals: listeners that wait before they let the next one in."}, []string{"by"}),
 	}
 	readings := f.NewCounterVec(prometheus.CounterOpts{Name: "gateway_readings_total", Help: "Good readings handed to the log, by kind."}, []string{"kind"})
 	for k := charge.KindStatus; k <= charge.KindHeartbeat; k++ {

@@ -88,7 +88,9 @@ func TestGroupSilences(t *testing.T) {
 		{"four connectors are no group", operators{"A": together(4, 20*time.Minute)}, nil, nil},
 		{"they fell silent one after the other", operators{"A": {20 * time.Minute, 40 * time.Minute, 60 * time.Minute, 80 * time.Minute, 100 * time.Minute, 120 * time.Minute}}, nil, nil},
 		{
-			"long-dead piles are not counted among them", operators{"A": append(together(20, 20*time.Minute), together(30, 20*time.Hour)...)}, nil,
+			"long-dead piles are not counted among them",
+			operators{"A": append(together(20, 20*time.Minute), together(30, 20*time.Hour)...)},
+			nil,
 			[]string{"group_silence A -21m"},
 		},
 		{
@@ -98,8 +100,10 @@ func TestGroupSilences(t *testing.T) {
 			[]string{"platform_outage 37 -21m"},
 		},
 		{
-			"half of the connectors of two operators", operators{"A": together(60, 20*time.Minute), "B": together(60, 20*time.Minute)},
-			map[charge.OperatorID]int{"A": 40, "B": 40}, nil,
+			"half of the connectors of two operators",
+			operators{"A": together(60, 20*time.Minute), "B": together(60, 20*time.Minute)},
+			map[charge.OperatorID]int{"A": 40, "B": 40},
+			nil,
 		},
 	}
 	for _, tt := range tests {

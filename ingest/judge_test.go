@@ -45,6 +45,7 @@ func (d *fakeDirectory) Policies() policy.Policies {
 	p.Lateness = cmp.Or(d.lateness, p.Lateness)
 	return policy.Policies{&p}
 }
+
 func (d *fakeDirectory) Excuses(pile charge.PileID, _ charge.DivisionCode, from, until time.Time) []charge.Excuse {
 	var all []charge.Excuse
 	for _, e := range d.excuses {
@@ -54,6 +55,7 @@ func (d *fakeDirectory) Excuses(pile charge.PileID, _ charge.DivisionCode, from,
 	}
 	return all
 }
+
 func (d *fakeDirectory) Divisions() []charge.Division {
 	var all []charge.Division
 	for _, code := range []charge.DivisionCode{"37", "371721", townA, townB, townC} {
