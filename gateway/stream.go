@@ -68,6 +68,7 @@ func (c *connection) Read(b []byte) (int, error) {
 		c.consume(n)
 	} else {
 		n, err = c.Conn.Read(b)
+		c.more = false // whether another packet waits behind this one is not known
 	}
 	c.pass -= n
 	return n, err

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
@@ -59,6 +61,46 @@ func TestMessagesHoweverTheyAreCut(t *testing.T) {
 			t.Errorf("stored: got %d readings, want %d", got, messages)
 		}
 		d.stop()
+	}
+}
+
+// A connection that has nothing to read holds no buffer of its own: there may be 20,000 of them.
+func TestARestingConnectionHoldsNoBuffer(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		sent [][]byte
+	}{
+		{"from the beginning", nil},
+		{"after its first packet", [][]byte{append([]byte{0x10, 40}, make([]byte, 40)...)}},
+		{"after one in two parts", [][]byte{{0x10, 40, 0}, make([]byte, 39)}},
+		{"after a short one", [][]byte{{0x10, 4}, {0, 0, 0, 0}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := net.Pipe()
+				c := &connection{Conn: ours}
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					for b := make([]byte, 16); ; { // as the library reads
+						if _, err := c.Read(b); err != nil {
+							return
+						}
+					}
+				}()
+				for _, b := range tt.sent {
+					if _, err := theirs.Write(b); err != nil {
+						t.Fatal(err)
+					}
+				}
+				synctest.Wait()
+				if c.ahead != nil {
+					t.Errorf("waits with a buffer of %d bytes", len(c.ahead))
+				}
+				_ = theirs.Close()
+				<-ended
+			})
+		})
 	}
 }
 
