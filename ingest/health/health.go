@@ -92,15 +92,16 @@ func (s *State) Now() time.Time {
 
 // Advance moves the log's clock. A gap of more than OutageAfter since the last record of any
 // gateway is an outage of the platform: nobody could be heard in it, so it counts for nothing, and
-// silence starts anew after it. It reports whether there was one.
+// silence starts anew after it. So is all the time before the first record, which
+// is not reported. It reports whether there was one.
 func (s *State) Advance(at time.Time) (outage bool) {
 	ms := at.UnixMilli()
 	if ms <= s.now {
 		return false
 	}
-	if s.now != 0 && ms-s.now > s.policy.OutageAfter.Milliseconds() {
+	if ms-s.now > s.policy.OutageAfter.Milliseconds() {
 		s.outages = append(s.outages, span{s.now, ms})
-		outage = true
+		outage = s.now != 0
 	}
 	s.now = ms
 	for len(s.outages) > 0 && ms-s.outages[0].Until > s.policy.OutagesKept.Milliseconds() {

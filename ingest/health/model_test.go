@@ -397,7 +397,7 @@ func newModel(policy Policy, id charge.ConnectorID, log []record) *model {
 	m := &model{policy: policy, id: id}
 	for _, r := range log {
 		at := r.Received.UnixMilli()
-		if m.end != 0 && at-m.end > policy.OutageAfter.Milliseconds() {
+		if at-m.end > policy.OutageAfter.Milliseconds() {
 			m.outages = append(m.outages, [2]int64{m.end, at})
 		}
 		m.end = max(m.end, at)
@@ -636,7 +636,7 @@ func compareWithModel(t *rapid.T, seen map[Minute]int) {
 			t.Fatalf("days: got %d, want %d", len(got), len(want))
 		}
 		for day := range want {
-			compareMinutes(t, i, day, &got[day][i].Minutes, &want[day])
+			compareMinutes(t, i, day, minutesOf(&got[day][i]), &want[day])
 			for _, m := range want[day] {
 				seen[m]++
 			}

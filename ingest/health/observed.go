@@ -1,8 +1,6 @@
 package health
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -71,17 +69,5 @@ func (s *State) blind(into []minutes, begin, end int32, left []charge.Span) []mi
 	for _, span := range left {
 		add(before(span.From.UnixMilli()), before(span.Until.UnixMilli()))
 	}
-	if len(into) < 2 {
-		return into
-	}
-	slices.SortFunc(into, func(a, b minutes) int { return cmp.Compare(a.first, b.first) })
-	apart := into[:1]
-	for _, m := range into[1:] {
-		if last := &apart[len(apart)-1]; m.first <= last.end {
-			last.end = max(last.end, m.end)
-		} else {
-			apart = append(apart, m)
-		}
-	}
-	return apart
+	return apart(into)
 }

@@ -225,6 +225,21 @@ func TestAsAnOfficerWouldTellIt(t *testing.T) {
 				d.until(d.state.Now().Add(10*time.Second), false)
 			}
 		}, 0, nil, nil, "usable 16, silent 105, fault 15, silent 464, usable 1, not_in_service 839"},
+		{"before the platform's first record nobody could be seen: excused", func(d *diary) {
+			d.replay = newReplay(DefaultPolicy())
+			d.state.Advance(at(10))
+			d.repeat(charge.Idle, at(24))
+		}, 0, nil, nil, "excused 600, usable 840"},
+		{"nor on the day before it", func(d *diary) {
+			d.replay = newReplay(DefaultPolicy())
+			d.state.Advance(at(34))
+			d.repeat(charge.Idle, at(48))
+		}, 0, nil, nil, "excused 1440"},
+		{"who is silent from the first record on is silent, not excused", func(d *diary) {
+			d.replay = newReplay(DefaultPolicy())
+			d.state.Advance(at(10))
+			d.until(at(24), false)
+		}, 0, nil, nil, "excused 600, silent 840"},
 		{"a power cut excuses what is not usable", func(d *diary) {
 			d.repeat(charge.Idle, at(10))
 			d.until(at(24), false)
@@ -413,10 +428,14 @@ func TestAPileIsWhatItsConnectorsAreTogether(t *testing.T) {
 	for _, tt := range tests {
 		for _, pair := range [][2]Minute{{tt.a, tt.b}, {tt.b, tt.a}} {
 			a, b, got := Day{EnergyWh: 1, Sessions: 200}, Day{EnergyWh: 2, Sessions: 100}, Day{}
-			a.Minutes[7], b.Minutes[7] = pair[0], pair[1]
+			for i, d := range []*Day{&a, &b} {
+				d.add(7, NotInService)
+				d.add(1, pair[i])
+				d.add(1432, NotInService)
+			}
 			got.Unite(&a, &b)
-			if got.Minutes[7] != tt.want || got.EnergyWh != 3 || got.Sessions != 255 {
-				t.Errorf("%s and %s: got %s, %d Wh, %d sessions, want %s, 3, 255", pair[0], pair[1], got.Minutes[7], got.EnergyWh, got.Sessions, tt.want)
+			if m := minutesOf(&got)[7]; m != tt.want || got.EnergyWh != 3 || got.Sessions != 255 {
+				t.Errorf("%s and %s: got %s, %d Wh, %d sessions, want %s, 3, 255", pair[0], pair[1], m, got.EnergyWh, got.Sessions, tt.want)
 			}
 		}
 	}
@@ -437,16 +456,25 @@ func TestBreaks(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var d Day
-			i := 0
 			for _, s := range tt.strip {
-				for range s.Minutes {
-					d.Minutes[i] = s.Kind
-					i++
-				}
+				d.add(int32(s.Minutes), s.Kind) //nolint:gosec // of a day
 			}
 			if sum := d.Sum(); sum.BreakFirst != tt.first || sum.BreakLongest != tt.longest || sum.BreakLast != tt.last {
 				t.Errorf("got %d, %d, %d, want %d, %d, %d", sum.BreakFirst, sum.BreakLongest, sum.BreakLast, tt.first, tt.longest, tt.last)
 			}
 		})
 	}
+}
+
+// minutesOf gives a day minute by minute.
+func minutesOf(d *Day) *[dayMinutes]Minute {
+	var all [dayMinutes]Minute
+	i := 0
+	for _, r := range d.Runs {
+		for range r.minutes() {
+			all[i] = r.kind()
+			i++
+		}
+	}
+	return &all
 }
