@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -46,7 +47,9 @@ type judge struct {
 
 	piles   map[charge.PileID]*pile
 	ordered []*pile // by id: events of one tick come in the same order on every replay
+	due     []int64 // of ordered: until when, at least, time alone changes none of its connectors, Unix ms
 	towns   map[charge.DivisionCode]*town
+	hour    time.Time                                     // of the last tick
 	live    map[charge.ConnectorKey]*charge.LiveConnector // of piles that somebody watches
 
 	changed changes
@@ -57,13 +60,18 @@ type judge struct {
 	stations   []coverage.Station // of the township being judged; kept, since a tick judges all
 	judged     []*station         // the same ones
 	connectors []coverage.Connector
+	blocking   []int64 // of connectors: after when they are blocked, Unix ms
+	restless   bool    // an excuse is near: the township is judged at every tick
+	closing    []*health.Day
 }
 
 // A pile is a registered pile of the partition; guns are in the order of its connectors.
 type pile struct {
 	health.Pile
 	registered *registry.Pile
+	at         int                 // in the order of ids
 	terms      charge.StationTerms // of its station, today
+	schedule   charge.Schedule     // by them
 	town       *town
 	counts     bool // its connectors count for coverage
 	guns       []gun
@@ -85,9 +93,10 @@ type town struct {
 	since    time.Time
 	record   coverage.Record
 	stations []*station
-	stale    bool // to be judged again
-	changed  bool // its figures may be others than shown
-	untold   bool // what is shown has to be told again
+	quiet    int64 // until when, at least, time alone does not change the verdict, Unix ms
+	stale    bool  // to be judged again
+	changed  bool  // its figures may be others than shown
+	untold   bool  // what is shown has to be told again
 
 	saved charge.TownshipState // as last kept in the registry
 }
@@ -174,7 +183,11 @@ func (j *judge) advance(at time.Time) {
 			j.endDay(day, at.Sub(before) > j.numbers.OutageAfter)
 		}
 	}
-	j.state.Advance(at)
+	if j.state.Advance(at) {
+		for _, t := range j.towns {
+			t.quiet = 0 // what could be observed is another time than was foreseen
+		}
+	}
 	j.refresh()
 	j.turn()
 }
@@ -251,7 +264,7 @@ func (j *judge) refresh() {
 		if t == nil {
 			continue
 		}
-		p := &pile{registered: registered, terms: terms, town: t, guns: make([]gun, len(registered.Connectors))}
+		p := &pile{registered: registered, terms: terms, schedule: terms.Schedule(), town: t, guns: make([]gun, len(registered.Connectors))}
 		known := before[registered.ID]
 		if known != nil {
 			p.Pile = known.Pile
@@ -271,7 +284,10 @@ func (j *judge) refresh() {
 	j.ordered = slices.SortedFunc(maps.Values(j.piles), func(a, b *pile) int {
 		return comparePiles(a.registered.ID, b.registered.ID)
 	})
-	for _, p := range j.ordered { // in one order, so that power adds up to the same on every replay
+	j.due = slices.Grow(j.due[:0], len(j.ordered))[:len(j.ordered)]
+	clear(j.due)
+	for at, p := range j.ordered { // in one order, so that power adds up to the same on every replay
+		p.at = at
 		if s := stations[stationKey{p.registered.Station.Operator, p.registered.Station.ID}]; s != nil {
 			p.counts = s.shut(today) == ""
 			s.piles = append(s.piles, p)
@@ -421,11 +437,13 @@ func (j *judge) look(c *health.Connector) look {
 // step lets do change connector i of the pile, and notes what came of it.
 func (j *judge) step(p *pile, i int, do func(*health.Connector)) {
 	g := &p.guns[i]
-	before, power := j.look(&g.Connector), g.PowerKW
+	before, power := j.look(&g.Connector), j.state.Power(&g.Connector)
+	j.state.Serve(&g.Connector)
 	do(&g.Connector)
 	j.state.Settle(&g.Connector)
+	j.due[p.at] = min(j.due[p.at], j.state.Due(&g.Connector))
 	after := j.look(&g.Connector)
-	if p.counts && power != g.PowerKW {
+	if p.counts && power != j.state.Power(&g.Connector) {
 		j.mark(p.town)
 	}
 	if before == after {
@@ -508,16 +526,32 @@ func (j *judge) mark(t *town) {
 // tick lets time pass for everyone: silence begins, statuses run out, and so does the day in which
 // a township's connector was last usable.
 func (j *judge) tick(watched func(charge.PileID) bool) {
-	for _, p := range j.ordered {
+	now := j.state.Now()
+	for at, due := range j.due {
+		if now.UnixMilli() <= due {
+			continue
+		}
+		p := j.ordered[at]
+		j.due[at] = math.MaxInt64
 		for i := range p.guns {
 			j.step(p, i, func(*health.Connector) {})
 		}
+		if p.counts { // a status that has run out is no change of a connector's, and one of its township's
+			p.town.stale = true
+			j.mark(p.town)
+		}
 	}
+	hour := now.Truncate(time.Hour)
 	for _, t := range j.towns {
-		t.stale = true
-		j.mark(t)
+		if now.UnixMilli() > t.quiet {
+			t.stale = true
+			j.mark(t)
+		}
+		if t.shown.PowerKW != 0 || !hour.Equal(j.hour) { // power stands for a minute, and figures name the hour
+			j.mark(t)
+		}
 	}
-	j.ticked = true
+	j.ticked, j.hour = true, hour
 	j.closeSome()
 	maps.DeleteFunc(j.live, func(key charge.ConnectorKey, _ *charge.LiveConnector) bool { return !watched(key.Pile) })
 }
@@ -544,6 +578,7 @@ func (j *judge) judgeTown(t *town) {
 	before := t.verdict
 	stations := j.evidence(t)
 	t.verdict = coverage.Judge(j.policy, j.state.Now(), stations)
+	t.quiet = j.quiet(&t.verdict)
 	if before.State == t.verdict.State {
 		return
 	}
@@ -576,6 +611,7 @@ func (j *judge) cause(t *town) *station {
 	for _, s := range t.stations {
 		for _, p := range s.piles {
 			for i := range p.guns {
+				j.state.Serve(&p.guns[i].Connector)
 				if usable := p.guns[i].LastUsable; usable > at {
 					last, at = s, usable
 				}
@@ -588,6 +624,8 @@ func (j *judge) cause(t *town) *station {
 // evidence lists the stations in service of a township and their connectors in service, until it is asked again.
 func (j *judge) evidence(t *town) []coverage.Station {
 	j.stations, j.judged, j.connectors = j.stations[:0], j.judged[:0], j.connectors[:0]
+	j.blocking, j.restless = j.blocking[:0], false
+	now, tomorrow := j.state.Now(), j.today.AddDate(0, 0, 1)
 	for _, s := range t.stations {
 		if !j.serves(s.registered.Opened, s.registered.Closed) {
 			continue
@@ -595,12 +633,16 @@ func (j *judge) evidence(t *town) []coverage.Station {
 		first := len(j.connectors)
 		why := s.shut(j.today)
 		for _, p := range s.piles {
-			excused := j.excused(p, j.state.Now().Add(-excusedWithin), j.state.Now())
+			var excused []charge.Span
+			if len(j.dir.Excuses(p.registered.ID, p.terms.Township, now.Add(-excusedWithin), tomorrow)) > 0 {
+				excused, j.restless = j.excused(p, now.Add(-excusedWithin), now), true
+			}
 			for i := range p.guns {
 				if c := &p.registered.Connectors[i]; why != "" || !j.serves(c.Opened, c.Closed) {
 					continue
 				}
 				j.connectors = append(j.connectors, j.witness(s, &p.guns[i], excused))
+				j.blocking = append(j.blocking, j.state.BlockedFrom(&p.guns[i].Connector))
 			}
 		}
 		j.judged = append(j.judged, s)
@@ -736,6 +778,7 @@ func (j *judge) figures(t *town) charge.TownshipState {
 
 func (j *judge) count(t *charge.TownshipState, c *health.Connector) {
 	t.Connectors++
+	j.state.Serve(c)
 	if at := instant(c.LastUsable); at.After(t.LastUsable) {
 		t.LastUsable = at
 	}
@@ -831,6 +874,7 @@ func (j *judge) collect(withLive bool) step {
 	for _, ref := range j.changed.guns {
 		g := &ref.pile.guns[ref.gun]
 		g.changed, g.savedHeard = false, g.Heard
+		j.state.Serve(&g.Connector)
 		s.connectors = append(s.connectors, charge.ConnectorState{
 			Key:  charge.ConnectorKey{Pile: ref.pile.registered.ID, Connector: ref.pile.registered.Connectors[ref.gun].ID},
 			Told: g.Told, Status: g.Shown(), Fault: g.Fault, Silent: g.Silent,

@@ -90,14 +90,17 @@ func comparePiles(a, b charge.PileID) int {
 // closePile closes the pass's day for a pile.
 func (j *judge) closePile(ps *pass, p *pile) {
 	s := p.registered.Station
-	terms := s.TermsAt(ps.Day)
-	schedule := terms.Schedule()
+	terms, schedule := p.terms, p.schedule
+	if s.Past != nil {
+		terms = s.TermsAt(ps.Day)
+		schedule = terms.Schedule()
+	}
 	open := within(schedule.Spans(ps.Day), s.Opened, s.Closed)
 	excused := j.excused(p, ps.Day, ps.Day.AddDate(0, 0, 1))
 	if missing := len(p.guns) - len(j.days); missing > 0 {
 		j.days = append(j.days, make([]health.Day, missing)...)
 	}
-	var days []*health.Day
+	days := j.closing[:0]
 	for i := range p.guns {
 		c := &p.registered.Connectors[i]
 		service := j.state.InService(&p.guns[i].Connector, later(s.Opened, c.Opened), within(open, c.Opened, c.Closed))
@@ -117,6 +120,7 @@ func (j *judge) closePile(ps *pass, p *pile) {
 		})
 		ps.add(registry.SumKey{County: terms.Township.Parent(), Operator: s.Operator, Kind: terms.Kind, Rural: terms.Area == "rural", DC: isDC(c)}, &sum)
 	}
+	j.closing = days
 	if len(days) == 0 {
 		return
 	}

@@ -366,15 +366,33 @@ func (s *State) Return(c *Connector, received int64) {
 }
 
 // Settle brings the connector to now: it may have gone silent, and while it is usable it was last
-// usable now.
+// usable now. To do it again changes nothing until Due.
 func (s *State) Settle(c *Connector) {
+	s.Serve(c)
 	if c.Heard != 0 && !c.Silent && s.now > s.silentAfter(c) {
 		c.Silent, c.Since = true, s.now
 		c.PowerKW, c.PowerAt = 0, 0
 	}
-	if s.Usable(c) {
-		c.LastUsable = s.now
+}
+
+// Serve brings LastUsable to now, or to when the connector ceased to be usable without a word.
+func (s *State) Serve(c *Connector) {
+	if c.Told && !c.Silent && c.GoneAt == 0 && c.Status.Usable() {
+		c.LastUsable = max(c.LastUsable, min(s.now, s.observedUntil(c.ToldAt, s.holds(c)), s.silentAfter(c)))
 	}
+}
+
+// Due is until when, inclusive, time alone does not change what the connector is, Unix ms. A later word or
+// an outage may only put it off, Limit and Adopt may bring it forward.
+func (s *State) Due(c *Connector) int64 {
+	due := int64(never)
+	if c.Heard != 0 && !c.Silent {
+		due = s.silentAfter(c)
+	}
+	if s.Usable(c) {
+		due = min(due, s.observedUntil(c.ToldAt, s.holds(c)))
+	}
+	return due
 }
 
 // A Snapshot is what a State keeps beside its connectors, for a checkpoint.

@@ -121,7 +121,7 @@ type deadlines struct {
 const never = 1 << 46
 
 func (s *State) deadlines(c *Connector) deadlines {
-	d := deadlines{blocked: never}
+	var d deadlines
 	if c.Heard != 0 {
 		d.silent = s.silentAfter(c)
 	}
@@ -131,9 +131,7 @@ func (s *State) deadlines(c *Connector) deadlines {
 	case c.Told:
 		d.lapsed = s.observedUntil(c.ToldAt, s.holds(c))
 	}
-	if c.BusySince != 0 {
-		d.blocked = s.observedUntil(c.BusySince, s.policy.BlockedAfter.Milliseconds())
-	}
+	d.blocked = s.BlockedFrom(c)
 	return d
 }
 
@@ -192,8 +190,14 @@ func (s *State) silentAfter(c *Connector) int64 {
 
 // Blocked tells whether the connector is told occupied or reserved without a break for over 24 hours of observed
 // time: it counts as usable for availability, and not for coverage.
-func (s *State) Blocked(c *Connector) bool {
-	return c.BusySince != 0 && s.now > s.observedUntil(c.BusySince, s.policy.BlockedAfter.Milliseconds())
+func (s *State) Blocked(c *Connector) bool { return s.now > s.BlockedFrom(c) }
+
+// BlockedFrom is after when the connector is blocked if nothing else is told and observed time goes on, Unix ms.
+func (s *State) BlockedFrom(c *Connector) int64 {
+	if c.BusySince == 0 {
+		return never
+	}
+	return s.observedUntil(c.BusySince, s.policy.BlockedAfter.Milliseconds())
 }
 
 // Free lets go of the days before provisional (00:00 Asia/Shanghai of the first day that is not yet final), after the
