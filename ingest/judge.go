@@ -49,6 +49,8 @@ type judge struct {
 	ordered []*pile // by id: events of one tick come in the same order on every replay
 	due     []int64 // of ordered: until when, at least, time alone changes none of its connectors, Unix ms
 	towns   map[charge.DivisionCode]*town
+	places  []*town                                       // the same ones
+	public  []*station                                    // of them
 	hour    time.Time                                     // of the last tick
 	live    map[charge.ConnectorKey]*charge.LiveConnector // of piles that somebody watches
 
@@ -69,12 +71,17 @@ type judge struct {
 type pile struct {
 	health.Pile
 	registered *registry.Pile
-	at         int                 // in the order of ids
-	terms      charge.StationTerms // of its station, today
-	schedule   charge.Schedule     // by them
-	town       *town
-	counts     bool // its connectors count for coverage
-	guns       []gun
+	*standing
+	town   *town
+	guns   []gun
+	at     int32 // in the order of ids
+	counts bool  // its connectors count for coverage
+}
+
+// A standing is the terms of stations today, shared by all piles that have the same.
+type standing struct {
+	terms    charge.StationTerms
+	schedule charge.Schedule // by them
 }
 
 // A gun is a connector and what of it was last saved.
@@ -228,8 +235,16 @@ func (j *judge) adopt() {
 // refresh makes the indexes anew where the registry has changed, or the day, by which its terms hold.
 // What is known of a connector stays.
 func (j *judge) refresh() {
-	rev, today := j.dir.Rev(), dayOf(j.state.Now())
-	if rev == j.rev && today.Equal(j.today) {
+	rev, now := j.dir.Rev(), j.state.Now()
+	if rev == j.rev && now.Sub(j.today) < 24*time.Hour {
+		return
+	}
+	today := dayOf(now)
+	if rev == j.rev && j.sameTerms(now, today) {
+		j.today = today
+		for _, s := range j.public {
+			s.count(today)
+		}
 		return
 	}
 	j.rev, j.today = rev, today
@@ -258,13 +273,22 @@ func (j *judge) refresh() {
 			t.stations = append(t.stations, one)
 		}
 	}
+	standings := make(map[charge.StationTerms]*standing)
+	var piles slab[pile]
+	var guns slab[gun]
 	for registered := range j.dir.Piles() {
 		terms := registered.Station.TermsAt(today)
 		t := towns[terms.Township]
 		if t == nil {
 			continue
 		}
-		p := &pile{registered: registered, terms: terms, schedule: terms.Schedule(), town: t, guns: make([]gun, len(registered.Connectors))}
+		st := standings[terms]
+		if st == nil {
+			st = &standing{terms, terms.Schedule()}
+			standings[terms] = st
+		}
+		p := &piles.take(1)[0]
+		p.registered, p.standing, p.town, p.guns = registered, st, t, guns.take(len(registered.Connectors))
 		known := before[registered.ID]
 		if known != nil {
 			p.Pile = known.Pile
@@ -286,14 +310,18 @@ func (j *judge) refresh() {
 	})
 	j.due = slices.Grow(j.due[:0], len(j.ordered))[:len(j.ordered)]
 	clear(j.due)
+	j.public = slices.Collect(maps.Values(stations))
 	for at, p := range j.ordered { // in one order, so that power adds up to the same on every replay
-		p.at = at
+		p.at = int32(at) //nolint:gosec // small
 		if s := stations[stationKey{p.registered.Station.Operator, p.registered.Station.ID}]; s != nil {
-			p.counts = s.shut(today) == ""
 			s.piles = append(s.piles, p)
 		}
 	}
+	for _, s := range j.public {
+		s.count(today)
+	}
 	j.keepChanged()
+	j.places = slices.Collect(maps.Values(towns))
 	for _, t := range towns {
 		slices.SortFunc(t.stations, func(a, b *station) int {
 			return cmp.Or(cmp.Compare(a.registered.Operator, b.registered.Operator), cmp.Compare(a.registered.ID, b.registered.ID))
@@ -307,6 +335,40 @@ func (j *judge) refresh() {
 			t.stale = true
 			j.mark(t)
 		}
+	}
+}
+
+// A slab gives slices of an array that many share, since a million small ones take a tenth more memory.
+type slab[T any] []T
+
+func (s *slab[T]) take(n int) []T {
+	const together = 1024
+	if len(*s) < n {
+		*s = make([]T, max(n, together))
+	}
+	taken := (*s)[:n:n]
+	*s = (*s)[n:]
+	return taken
+}
+
+// sameTerms tells whether a new day brings no other policy and no station other terms.
+func (j *judge) sameTerms(now, today time.Time) bool {
+	if j.dir.Policies().At(now) != j.inForce {
+		return false
+	}
+	for s := range j.dir.Stations() {
+		if s.Past != nil && s.TermsAt(today) != s.TermsAt(j.today) {
+			return false
+		}
+	}
+	return true
+}
+
+// count takes note for its piles whether the station can cover its township today.
+func (s *station) count(today time.Time) {
+	counts := s.shut(today) == ""
+	for _, p := range s.piles {
+		p.counts = counts
 	}
 }
 
@@ -527,27 +589,29 @@ func (j *judge) mark(t *town) {
 // a township's connector was last usable.
 func (j *judge) tick(watched func(charge.PileID) bool) {
 	now := j.state.Now()
+	ms := now.UnixMilli()
 	for at, due := range j.due {
-		if now.UnixMilli() <= due {
+		if ms <= due {
 			continue
 		}
 		p := j.ordered[at]
 		j.due[at] = math.MaxInt64
 		for i := range p.guns {
 			j.step(p, i, func(*health.Connector) {})
-		}
-		if p.counts { // a status that has run out is no change of a connector's, and one of its township's
-			p.town.stale = true
-			j.mark(p.town)
+			if c := &p.guns[i].Connector; p.counts && c.Told && c.Status.Usable() && !j.state.Usable(c) {
+				p.town.stale = true // a status that has run out is no change of the connector's, and one of its township's
+				j.mark(p.town)
+			}
 		}
 	}
 	hour := now.Truncate(time.Hour)
-	for _, t := range j.towns {
-		if now.UnixMilli() > t.quiet {
+	newHour := !hour.Equal(j.hour)
+	for _, t := range j.places {
+		if ms > t.quiet {
 			t.stale = true
 			j.mark(t)
 		}
-		if t.shown.PowerKW != 0 || !hour.Equal(j.hour) { // power stands for a minute, and figures name the hour
+		if newHour || t.shown.PowerKW != 0 { // power stands for a minute, and figures name the hour
 			j.mark(t)
 		}
 	}
