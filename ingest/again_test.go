@@ -47,7 +47,7 @@ func TestWhatAKilledInfluxForgetsIsWrittenAgain(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = x.Close() })
 	p := newLogOnly(t, 64<<20)
-	p.addRegistry(t)
+	p.addRegistry(t, atOnce)
 	in := p.ingest(t, x)
 	stop := run(t, in.Run)
 	stored := func(want int) {

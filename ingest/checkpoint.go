@@ -81,6 +81,7 @@ func (j *judge) restore(data []byte) (saved uint64, err error) {
 	}
 	j.seq, j.judgedRev, j.calendar = c.Seq, c.Rev, c.Days
 	j.state = health.Restore(health.DefaultPolicy(), c.State)
+	j.adopt() // the next message is judged by it: whether the log's gap before it was an outage
 	for _, t := range c.Towns {
 		j.towns[t.Shown.Township] = &town{shown: t.Shown, verdict: t.Verdict, since: t.Since, record: t.Record}
 	}

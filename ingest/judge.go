@@ -611,7 +611,7 @@ func (j *judge) tick(watched func(charge.PileID) bool) {
 			t.stale = true
 			j.mark(t)
 		}
-		if newHour || t.shown.PowerKW != 0 { // power stands for a minute, and figures name the hour
+		if newHour || t.shown.PowerKW != 0 || t.saved.PowerKW != t.shown.PowerKW { // power stands for a minute, and figures name the hour
 			j.mark(t)
 		}
 	}

@@ -92,14 +92,13 @@ func checkpointOf(partition int) string { return "health." + strconv.Itoa(partit
 
 // run works until ctx ends, and then keeps a last checkpoint.
 func (o *owner) run(ctx context.Context) error {
-	from, err := o.resume(ctx)
+	if err := o.resume(ctx); err != nil {
+		return err
+	}
+	from, err := o.position(ctx)
 	if err != nil {
 		return err
 	}
-	if o.changes, err = o.log.Changes(ctx, o.judge.partition); err != nil {
-		return err
-	}
-	o.retell.towns = o.retell.towns || o.judge.seq < o.changes.LogSeq
 	defer o.counted.drop(o.judge.partition)
 	batches := make(chan journal.Batch, batchesAhead)
 	g, ctx := errgroup.WithContext(ctx)
@@ -123,20 +122,33 @@ func (o *owner) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// resume reads the checkpoint and tells from where on to read the log.
-func (o *owner) resume(ctx context.Context) (from uint64, err error) {
+// resume makes the judge go on from its checkpoint, and notices what was told and saved since.
+func (o *owner) resume(ctx context.Context) error {
 	data, err := o.log.Checkpoint(ctx, o.checkpointName())
-	if err != nil || data == nil {
-		return 0, err
+	if err != nil {
+		return err
 	}
-	if o.saved, err = o.judge.restore(data); err != nil {
-		// The log still has what was judged: nothing is worse than late.
-		o.slog.Error("checkpoint cannot be read, judging the log from its beginning", "err", err)
-		o.judge = newJudge(o.judge.partition, o.judge.partitionOf, o.judge.dir)
+	if data != nil {
+		if o.saved, err = o.judge.restore(data); err != nil {
+			// The log still has what was judged: nothing is worse than late.
+			o.slog.Error("checkpoint cannot be read, judging the log from its beginning", "err", err)
+			o.judge = newJudge(o.judge.partition, o.judge.partitionOf, o.judge.dir)
+		} else if err := o.compare(ctx); err != nil {
+			return err
+		}
+	}
+	if o.changes, err = o.log.Changes(ctx, o.judge.partition); err != nil {
+		return err
+	}
+	o.retell.towns = o.retell.towns || o.judge.seq < o.changes.LogSeq
+	o.safe = o.judge.seq
+	return nil
+}
+
+// position tells from where on to read the log.
+func (o *owner) position(ctx context.Context) (from uint64, err error) {
+	if o.judge.seq == 0 {
 		return 0, nil
-	}
-	if err := o.compare(ctx); err != nil {
-		return 0, err
 	}
 	first, last, _, err := o.log.Span(ctx)
 	if err != nil {
@@ -145,12 +157,11 @@ func (o *owner) resume(ctx context.Context) (from uint64, err error) {
 	if o.judge.seq > last {
 		// Only a disk that lied can do this. What was judged stands; what comes now is not skipped.
 		o.slog.Error("log ends before what was judged, its tail is lost", "offset", last, "judged", o.judge.seq)
-		o.judge.seq = last
+		o.judge.seq, o.safe = last, last
 	}
 	if first > o.judge.seq+1 {
 		o.slog.Warn("log begins after what was judged last", "offset", first, "judged", o.judge.seq)
 	}
-	o.safe = o.judge.seq
 	return o.judge.seq + 1, nil
 }
 

@@ -34,10 +34,13 @@ type platform struct {
 	writer   *journal.Writer
 }
 
+// atOnce is a policy by which a township is effective with its first usable minute.
+const atOnce = "version: at once\nfrom: 2023-01-02\ncoverage:\n  min_usable_minutes: 0\n"
+
 func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	p := newLogOnly(t, 64<<20)
-	p.addRegistry(t)
+	p.addRegistry(t, atOnce)
 	return p
 }
 
@@ -45,6 +48,11 @@ func newPlatform(t *testing.T) *platform {
 func newLogOnly(t *testing.T, maxBytes int64) *platform {
 	t.Helper()
 	t.Parallel()
+	return openLog(t, maxBytes)
+}
+
+func openLog(t *testing.T, maxBytes int64) *platform {
+	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	cfg := journal.Embedded(t.TempDir())
 	cfg.Partitions, cfg.MaxBytes = 1, maxBytes
@@ -63,7 +71,7 @@ func newLogOnly(t *testing.T, maxBytes int64) *platform {
 	return p
 }
 
-func (p *platform) addRegistry(t *testing.T) {
+func (p *platform) addRegistry(t *testing.T, policy string) {
 	t.Helper()
 	var err error
 	if p.registry, err = registry.Open(t.Context(), filepath.Join(t.TempDir(), "registry.db"), slog.New(slog.DiscardHandler)); err != nil {
@@ -86,7 +94,7 @@ func (p *platform) addRegistry(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := p.registry.ImportPolicy(t.Context(), []byte("version: at once\nfrom: 2023-01-02\ncoverage:\n  min_usable_minutes: 0\n")); err != nil {
+	if _, err := p.registry.ImportPolicy(t.Context(), []byte(policy)); err != nil {
 		t.Fatal(err)
 	}
 	if p.dir, err = p.registry.Directory(t.Context()); err != nil {
@@ -507,7 +515,10 @@ func TestACheckpointBeyondTheLogIsWoundBack(t *testing.T) {
 	}
 	said := &lines{}
 	o := p.owner(t, p.registry, slog.New(slog.NewTextHandler(said, nil)))
-	from, err := o.resume(t.Context())
+	if err := o.resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	from, err := o.position(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -591,7 +602,7 @@ func TestARegistryThatHoldsLessIsWrittenWhole(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	p.addRegistry(t) // as a copy from before is put back
+	p.addRegistry(t, atOnce) // as a copy from before is put back
 	said := &lines{}
 	run(t, p.owner(t, p.registry, slog.New(slog.NewTextHandler(said, nil))).run)
 	p.write(t, charge.Reading{Pile: pileNamed("1"), Kind: charge.KindHeartbeat})
