@@ -184,7 +184,7 @@ func TestATownshipIsLostInTime(t *testing.T) {
 			c.until(midnight.Add(2*time.Hour), charge.Idle, "1")
 			c.now = c.now.Add(25 * time.Hour)
 			c.message()
-		}, "effective usable"},
+		}, "effective usable not observed"},
 		{"an operator's broker away for 30 hours", func(c *court) {
 			c.until(midnight.Add(2*time.Hour), charge.Idle, "1")
 			c.dir.excuses = []charge.Excuse{{Kind: charge.GroupSilence, Operator: "OP", From: c.now, Until: c.now.Add(72 * time.Hour)}}

@@ -47,7 +47,7 @@ type Connector struct {
 	Excused    bool          // its silence is, now
 	Unheard    time.Duration // since it was last heard; meaningless unless Heard
 	Usable     time.Duration // within the last Window of time that we could observe
-	UsableSeen time.Duration // within the last Window, whether we could observe it or not
+	UsableSeen time.Duration // within the last Window, as far as we saw it
 	Proven     time.Time     // last session of at least 1 kWh
 }
 
