@@ -127,6 +127,7 @@ type changes struct {
 	pileDays      []registry.PileDay
 	sums          []registry.DaySum
 	townDays      []registry.TownshipDay
+	corrections   []registry.Correction
 	late, tooLate int // readings
 }
 
@@ -414,7 +415,7 @@ func (j *judge) read(p *pile, r *charge.Reading) {
 	case charge.KindStatus, charge.KindTelemetry:
 		for i := range p.guns {
 			if p.registered.Connectors[i].ID == r.Connector {
-				j.step(p, i, func(c *health.Connector) { j.note(j.state.Tell(&p.Pile, c, r)) })
+				j.step(p, i, func(c *health.Connector) { j.note(r, j.state.Tell(&p.Pile, c, r)) })
 			} else {
 				j.step(p, i, func(c *health.Connector) { j.state.Return(c, received) })
 			}
@@ -425,7 +426,7 @@ func (j *judge) read(p *pile, r *charge.Reading) {
 			j.danger(p, r)
 		}
 		if i := p.gun(r.Connector); r.Kind == charge.KindOrder && i >= 0 {
-			j.note(j.state.Order(&p.Pile, &p.guns[i].Connector, r))
+			j.note(r, j.state.Order(&p.Pile, &p.guns[i].Connector, r))
 		}
 	}
 	if (r.Kind == charge.KindOrder || r.Kind == charge.KindTelemetry) && r.Tells(charge.HasEnergy) && r.EnergyKWh*1000 >= j.inForce.Coverage.ProvenWh {
@@ -433,15 +434,27 @@ func (j *judge) read(p *pile, r *charge.Reading) {
 	}
 }
 
-// note counts what came late.
-func (j *judge) note(taken health.Taken) {
+// note counts what came late, and puts on record what came too late to count.
+func (j *judge) note(r *charge.Reading, taken health.Taken) {
 	switch taken {
 	case health.ComeLate:
 		j.changed.late++
 	case health.TooLate:
 		j.changed.tooLate++
+		c := registry.Correction{
+			Key: charge.ConnectorKey{Pile: r.Pile, Connector: r.Connector}, Day: dayOf(r.At), Status: r.Status, Told: r.At, Received: r.Received,
+		}
+		last := len(j.changed.corrections) - 1
+		if r.Tells(charge.HasStatus) && (last < 0 || !sameCorrection(&j.changed.corrections[last], &c)) {
+			j.changed.corrections = append(j.changed.corrections, c)
+		}
 	case health.InTime, health.Old:
 	}
+}
+
+// sameCorrection tells whether the registry would keep only one of the two.
+func sameCorrection(a, b *registry.Correction) bool {
+	return a.Key == b.Key && a.Status == b.Status && a.Day.Equal(b.Day)
 }
 
 // prove takes note of a session: that a driver was served is news of its township for hours at most.
@@ -880,6 +893,7 @@ type step struct {
 	pileDays      []registry.PileDay
 	sums          []registry.DaySum
 	townDays      []registry.TownshipDay
+	corrections   []registry.Correction
 	late, tooLate int // readings
 }
 
@@ -887,7 +901,7 @@ type step struct {
 func (s *step) rows(epoch uint64) *registry.Health {
 	h := &registry.Health{
 		Epoch: epoch, Townships: s.kept, Connectors: s.connectors, ConnectorDays: s.connectorDays, PileDays: s.pileDays,
-		Sums: s.sums, TownshipDays: s.townDays,
+		Sums: s.sums, TownshipDays: s.townDays, Corrections: s.corrections,
 	}
 	for _, e := range s.events {
 		switch e.event.Kind {
@@ -896,7 +910,7 @@ func (s *step) rows(epoch uint64) *registry.Health {
 		case charge.ConnectorFault, charge.ConnectorRestored, charge.ConnectorOffline, charge.ConnectorSilent, charge.DangerAlarm:
 		}
 	}
-	if len(h.Townships)+len(h.Connectors)+len(h.ConnectorDays)+len(h.PileDays)+len(h.Sums)+len(h.TownshipDays)+len(h.Events) == 0 {
+	if len(h.Townships)+len(h.Connectors)+len(h.ConnectorDays)+len(h.PileDays)+len(h.Sums)+len(h.TownshipDays)+len(h.Corrections)+len(h.Events) == 0 {
 		return nil
 	}
 	return h
@@ -914,6 +928,7 @@ func (j *judge) collect(withLive bool) step {
 	s := step{
 		seq: j.seq, at: j.state.Now(), events: j.changed.events, connectorDays: j.changed.connectorDays, pileDays: j.changed.pileDays,
 		sums: j.changed.sums, townDays: j.changed.townDays, late: j.changed.late, tooLate: j.changed.tooLate,
+		corrections: j.changed.corrections,
 	}
 	slices.SortFunc(j.changed.towns, func(a, b *town) int { return cmp.Compare(a.shown.Township, b.shown.Township) })
 	var later []*town

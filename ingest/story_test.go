@@ -140,3 +140,26 @@ func TestTheDayOnWhichThePlatformStartsIsExcusedUntilThen(t *testing.T) {
 		t.Errorf("days (-want +got):\n%s", diff)
 	}
 }
+
+func TestAMessageFiveDaysLateIsOnRecordAndChangesNoDay(t *testing.T) {
+	c := newTownCourt(midnight)
+	c.until(midnight.Add(2*time.Hour), charge.Idle, "1")
+	c.pass(5 * 24 * time.Hour)
+	c.closed()
+	late := statusOf("1", "1", charge.Faulted)
+	late.At = midnight.Add(5 * time.Hour)
+	c.message(late, late)
+	c.message(statusOf("1", "1", charge.Idle))
+	c.pass(time.Hour)
+	s := c.collect(false)
+	if len(s.corrections) != 1 || len(s.connectorDays) != 0 {
+		t.Fatalf("got %d corrections and %d days, want one and none", len(s.corrections), len(s.connectorDays))
+	}
+	want := registry.Correction{
+		Key: charge.ConnectorKey{Pile: pileNamed("1"), Connector: "1"}, Day: midnight, Status: charge.Faulted, Told: late.At,
+		Received: midnight.Add(5*24*time.Hour + 2*time.Hour),
+	}
+	if diff := gocmp.Diff(want, s.corrections[0]); diff != "" {
+		t.Errorf("correction (-want +got):\n%s", diff)
+	}
+}

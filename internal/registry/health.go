@@ -58,6 +58,7 @@ type Health struct {
 	PileDays      []PileDay
 	Sums          []DaySum // all of a partition and day at once
 	TownshipDays  []TownshipDay
+	Corrections   []Correction
 	Events        []charge.Event // those of coverage are kept
 }
 
@@ -89,6 +90,9 @@ func (r *Registry) SaveHealth(ctx context.Context, partition int, logSeq uint64,
 			return err
 		}
 		if err := saveTownshipDays(ctx, tx, seq, h.TownshipDays); err != nil {
+			return err
+		}
+		if err := saveCorrections(ctx, tx, h.Corrections); err != nil {
 			return err
 		}
 		return saveEvents(ctx, tx, h.Events)
