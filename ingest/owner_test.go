@@ -575,7 +575,7 @@ func TestTheLogKeepsWhatOneConsumerHasNotTaken(t *testing.T) {
 			if err := p.log.SavePosition(t.Context(), checkpointOf(0), tt.judged, nil); err != nil {
 				t.Fatal(err)
 			}
-			if err := newTidier(p.log, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry()).trim(t.Context()); err != nil {
+			if err := newTidier(p.log, nil, p.registry, slog.New(slog.DiscardHandler), prometheus.NewRegistry()).trim(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			first, _, _, err := p.log.Span(t.Context())

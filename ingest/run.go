@@ -66,7 +66,7 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 			slog: logger.With("partition", p), metrics: m, counted: counted,
 		}
 	}
-	in.tidier = newTidier(log, store, logger, metrics)
+	in.tidier = newTidier(log, store, reg, logger, metrics)
 	in.groups = newGroups(reg, dir, logger, metrics)
 	return in, nil
 }

@@ -20,10 +20,11 @@ const (
 )
 
 // A tidier deletes what nobody needs any more: of the log what both consumers have taken, of the
-// embedded history what is older than it keeps.
+// embedded history and of the registry's days what is older than they keep.
 type tidier struct {
 	log    *journal.Log
 	purger purger // nil where the store deletes by itself
+	pruner pruner
 	slog   *slog.Logger
 	bytes  prometheus.Gauge
 	limit  prometheus.Gauge
@@ -34,11 +35,16 @@ type purger interface {
 	Purge(ctx context.Context, before time.Time) (int64, error)
 }
 
-func newTidier(log *journal.Log, store Store, logger *slog.Logger, reg prometheus.Registerer) *tidier {
+// pruner removes days that are kept no longer, some at a call; *registry.Registry is one.
+type pruner interface {
+	PruneDays(ctx context.Context, now time.Time) (more bool, err error)
+}
+
+func newTidier(log *journal.Log, store Store, days pruner, logger *slog.Logger, reg prometheus.Registerer) *tidier {
 	p, _ := store.(purger)
 	f := promauto.With(reg)
 	return &tidier{
-		log: log, purger: p, slog: logger,
+		log: log, purger: p, pruner: days, slog: logger,
 		bytes: f.NewGauge(prometheus.GaugeOpts{Name: "ingest_log_bytes", Help: "Size of the log's readings on disk."}),
 		limit: f.NewGauge(prometheus.GaugeOpts{Name: "ingest_log_limit_bytes", Help: "Size at which the log refuses readings, and senders wait; 0 or less where there is none."}),
 	}
@@ -58,12 +64,25 @@ func (t *tidier) run(ctx context.Context) {
 			}
 		case now := <-purge.C:
 			purge.Reset(purgeEvery)
+			if err := t.prune(ctx, now); err != nil && ctx.Err() == nil {
+				t.slog.Warn("old days are not deleted", "err", err)
+			}
 			if t.purger == nil {
 				continue
 			}
 			if n, err := t.purger.Purge(ctx, now.Add(-series.Keep)); err != nil && ctx.Err() == nil {
 				t.slog.Warn("old history is not deleted", "readings", n, "err", err)
 			}
+		}
+	}
+}
+
+// prune removes old days of connectors and piles.
+func (t *tidier) prune(ctx context.Context, now time.Time) error {
+	for {
+		more, err := t.pruner.PruneDays(ctx, now)
+		if err != nil || !more {
+			return err
 		}
 	}
 }
