@@ -844,7 +844,7 @@ func allStored(ctx context.Context, p *program, want map[charge.PileID]map[int64
 func registerFleet(t testing.TB, dir string, piles int) (*simulator.Fleet, map[charge.OperatorID]string) {
 	t.Helper()
 	r, d := openRegistry(t, dir)
-	fleet, note, err := ensureFleet(t.Context(), dir, r, d, piles, 1)
+	fleet, note, err := ensureFleet(t.Context(), dir, r, d, piles, 1, simulator.NoStory)
 	if err = errors.Join(err, r.Close()); err != nil {
 		t.Fatal(err)
 	}

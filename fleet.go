@@ -19,21 +19,22 @@ import (
 // which. It holds what the fleet signs in with, so only its owner may read it.
 const fleetFile = "fleet.json"
 
-// demoPolicy is the default with one difference: a fleet that has just begun to live has no past hour
-// in which its connectors could have been usable.
+// demoPolicy is the default with one difference: a fleet without a story has just begun to live, and no past
+// hour in which its connectors could have been usable.
 const demoPolicy = "version: demo\nfrom: 2023-01-02\ncoverage:\n  min_usable_minutes: 0\n"
 
 // A fleetNote is what fleetFile holds.
 type fleetNote struct {
 	Piles  int                          `json:"piles"`
 	Seed   uint64                       `json:"seed"`
-	Tokens map[charge.OperatorID]string `json:"tokens"` // by operator; one is missing until it is issued
+	Story  string                       `json:"story,omitempty"` // the past that it has; simulator.NoStory or none for none
+	Tokens map[charge.OperatorID]string `json:"tokens"`          // by operator; one is missing until it is issued
 }
 
 // ensureFleet makes the registry in data that of a simulated fleet, unless it is one already, and
 // gives the fleet and what its operators sign in with. piles and seed 0 are what the directory holds,
-// or the default. A start that was killed half way goes on where it was.
-func ensureFleet(ctx context.Context, data string, reg *registry.Registry, dir *registry.Directory, piles int, seed uint64) (*simulator.Fleet, *fleetNote, error) {
+// or the default; story is for a new directory. A start that was killed half way goes on where it was.
+func ensureFleet(ctx context.Context, data string, reg *registry.Registry, dir *registry.Directory, piles int, seed uint64, story string) (*simulator.Fleet, *fleetNote, error) {
 	path := filepath.Join(data, fleetFile)
 	note, err := readFleetNote(path)
 	switch {
@@ -47,14 +48,18 @@ func ensureFleet(ctx context.Context, data string, reg *registry.Registry, dir *
 		if seed == 0 {
 			seed = simulator.Defaults().Seed
 		}
-		note = &fleetNote{Piles: piles, Seed: seed, Tokens: map[charge.OperatorID]string{}}
+		note = &fleetNote{Piles: piles, Seed: seed, Story: story, Tokens: map[charge.OperatorID]string{}}
 	case err != nil:
 		return nil, nil, err
 	case piles != 0 && piles != note.Piles, seed != 0 && seed != note.Seed:
 		return nil, nil, fmt.Errorf("%s holds a fleet of %d piles with seed %d: start with --piles %d --seed %d, or choose another directory with --data",
 			data, note.Piles, note.Seed, note.Piles, note.Seed)
 	}
-	fleet, err := simulator.Generate(dir.Divisions(), note.Piles, note.Seed)
+	generate := simulator.Generate
+	if note.Story == simulator.Plan2023 {
+		generate = simulator.GenerateStory
+	}
+	fleet, err := generate(dir.Divisions(), note.Piles, note.Seed)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,8 +78,10 @@ func ensureFleet(ctx context.Context, data string, reg *registry.Registry, dir *
 			return nil, nil, fmt.Errorf("register the fleet: %w", err)
 		}
 	}
-	if _, err := reg.ImportPolicy(ctx, []byte(demoPolicy)); err != nil {
-		return nil, nil, fmt.Errorf("register the fleet: %w", err)
+	if note.Story != simulator.Plan2023 {
+		if _, err := reg.ImportPolicy(ctx, []byte(demoPolicy)); err != nil {
+			return nil, nil, fmt.Errorf("register the fleet: %w", err)
+		}
 	}
 	for _, op := range fleet.Operators {
 		token, _, err := reg.IssueCredential(ctx, op.ID, "")

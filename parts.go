@@ -95,7 +95,8 @@ type parts struct {
 	journal   *journal.Log
 	history   history
 
-	running atomic.Bool // then group and ready stay as they are
+	told    chan struct{} // closed when the demo's story is in the log; nil without one
+	running atomic.Bool   // then group and ready stay as they are
 	group   []func(context.Context) error
 	ready   []func(context.Context) error
 	closers []func() error
@@ -146,7 +147,7 @@ func (p *parts) gateway(cfg *gateway.Config) (*gateway.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.group = append(p.group, g.Run)
+	p.group = append(p.group, p.afterStory(g.Run))
 	p.ready = append(p.ready, g.Ready)
 	return g, nil
 }

@@ -98,6 +98,7 @@ type DemoCmd struct {
 	Dashboard dashboard.Config `embed:"" envprefix:"PILEWATCH_DASHBOARD_" set:"public=true"`
 	Piles     int              `help:"Piles in the fleet, 2000 at least; in a new directory 3000, afterwards what it holds." env:"PILEWATCH_SIMULATOR_PILES"`
 	Seed      uint64           `help:"The same seed gives the same fleet; in a new directory 1, afterwards what it holds." env:"PILEWATCH_SIMULATOR_SEED"`
+	Story     string           `help:"The past that the fleet of a new directory has: plan-2023-2025 or none." enum:"plan-2023-2025,none" default:"plan-2023-2025" env:"PILEWATCH_SIMULATOR_STORY"`
 }
 
 // Run plays the province until it is told to stop.
@@ -108,8 +109,11 @@ func (c *DemoCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer) erro
 	)
 	c.Dashboard.Demo = true
 	p, g, page, err := c.open(ctx, log, &c.Dashboard, func(p *parts) (err error) {
-		if fleet, note, err = ensureFleet(ctx, c.Data, p.registry, p.directory, c.Piles, c.Seed); err != nil {
+		if fleet, note, err = ensureFleet(ctx, c.Data, p.registry, p.directory, c.Piles, c.Seed, c.Story); err != nil {
 			return err
+		}
+		if note.Story == simulator.Plan2023 {
+			p.told = make(chan struct{})
 		}
 		return demoAccounts(ctx, p.registry, fleet.Operators[0])
 	})
@@ -124,7 +128,10 @@ func (c *DemoCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer) erro
 	cfg.Broker = "tcp://" + g.Addr()
 	s := simulator.New(cfg, fleet, note.signIn, log.With("service", "simulator"), p.metrics)
 	page.Handle("GET /simulator/", s.Handler())
-	p.group = append(p.group, s.Run)
+	p.group = append(p.group, p.afterStory(s.Run))
+	if p.told != nil {
+		p.group = append(p.group, func(ctx context.Context) error { return p.tellStory(ctx, fleet) })
+	}
 	fmt.Fprintf(out, `pilewatch demo: %d simulated piles of %d operators
   page  http://%s  (anyone may read; sign in with a click as officer, reviewer, operator or viewer, or as admin with the token in %s)
   MQTT  %s  (for a pile of your own: pilewatch registry credential issue %s --data %s)
@@ -241,6 +248,7 @@ func (c *DashboardCmd) Run(ctx context.Context, log *slog.Logger) error {
 // SimulatorCmd is `pilewatch simulator`.
 type SimulatorCmd struct {
 	Run      SimulatorRunCmd       `cmd:"" default:"withargs" help:"Let a fleet report to a gateway. The gateway's registry must be the fleet's: give the same --data, or import what generate writes."`
+	Backfill SimulatorBackfillCmd  `cmd:"" help:"Write a fleet's past into the log of a new data directory, registry and all."`
 	Generate simulator.GenerateCmd `cmd:"" help:"Write a fleet's registry as the CSV files that import reads."`
 }
 
@@ -257,7 +265,7 @@ func (c *SimulatorRunCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	fleet, note, err := ensureFleet(ctx, c.Data, p.registry, p.directory, c.Simulator.Piles, c.Simulator.Seed)
+	fleet, note, err := ensureFleet(ctx, c.Data, p.registry, p.directory, c.Simulator.Piles, c.Simulator.Seed, simulator.NoStory)
 	if err != nil {
 		return errors.Join(err, p.close())
 	}

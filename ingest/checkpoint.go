@@ -22,6 +22,7 @@ type checkpoint struct {
 	Seq     uint64
 	Saved   uint64 // the last sequence with which the registry was written
 	Rev     int64  // of the registry that the townships were judged by
+	Story   bool   // Seq was of a story
 	State   health.Snapshot
 	Days    calendar
 	Towns   []savedTown
@@ -51,7 +52,7 @@ type savedGun struct {
 
 // save encodes what the judge knows. Everything that it found must have been collected before.
 func (j *judge) save(saved uint64) ([]byte, error) {
-	c := checkpoint{Version: checkpointVersion, Seq: j.seq, Saved: saved, Rev: j.judgedRev, State: j.state.Snapshot(), Days: j.calendar}
+	c := checkpoint{Version: checkpointVersion, Seq: j.seq, Saved: saved, Rev: j.judgedRev, Story: j.story, State: j.state.Snapshot(), Days: j.calendar}
 	for _, t := range j.towns {
 		c.Towns = append(c.Towns, savedTown{t.shown, t.verdict, t.since, t.record})
 	}
@@ -79,7 +80,7 @@ func (j *judge) restore(data []byte) (saved uint64, err error) {
 	if c.Version != checkpointVersion {
 		return 0, fmt.Errorf("checkpoint of version %d: this program reads version %d", c.Version, checkpointVersion)
 	}
-	j.seq, j.judgedRev, j.calendar = c.Seq, c.Rev, c.Days
+	j.seq, j.judgedRev, j.story, j.calendar = c.Seq, c.Rev, c.Story, c.Days
 	j.state = health.Restore(health.DefaultPolicy(), c.State)
 	j.adopt() // the next message is judged by it: whether the log's gap before it was an outage
 	for _, t := range c.Towns {

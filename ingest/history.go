@@ -53,6 +53,7 @@ type history struct {
 type historyMetrics struct {
 	written    prometheus.Counter
 	left       prometheus.Counter
+	backfill   prometheus.Counter
 	rejected   prometheus.Counter
 	unreadable prometheus.Counter
 	retries    prometheus.Counter
@@ -71,6 +72,7 @@ func newHistory(cfg *Config, points PointWriter, reject func(journal.Reject) err
 		metrics: historyMetrics{
 			written:    f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_written_total", Help: "Readings that the history has accepted."}),
 			left:       f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_left_total", Help: "Readings that say nothing new and are not written: heartbeats, presence, repeated idle."}),
+			backfill:   f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_backfill_total", Help: "Readings of a story, which are judged and not written: nobody measured them."}),
 			rejected:   f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_rejected_total", Help: "Readings that the history refused for their content."}),
 			unreadable: f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_unreadable_total", Help: "Records of the log that nobody can read; they are skipped."}),
 			retries:    f.NewCounter(prometheus.CounterOpts{Name: "ingest_history_retries_total", Help: "Writes tried again because the history did not answer or said so."}),
@@ -430,13 +432,19 @@ func clip(s string, most int) string {
 func (h *history) worthKeeping(deliveries []journal.Delivery) []charge.Reading {
 	n := 0
 	for _, d := range deliveries {
-		n += len(d.Readings)
+		if !d.Backfill {
+			n += len(d.Readings)
+		}
 	}
 	batch := make([]charge.Reading, 0, n)
 	for _, d := range deliveries {
 		if d.Err != nil {
 			h.metrics.unreadable.Inc()
 			h.log.Error("skip a message of the log that nobody can read", "offset", d.Seq, "err", d.Err)
+		}
+		if d.Backfill {
+			h.metrics.backfill.Add(float64(len(d.Readings)))
+			continue
 		}
 		for i := range d.Readings {
 			if r := &d.Readings[i]; h.says(r) {

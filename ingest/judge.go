@@ -44,6 +44,7 @@ type judge struct {
 	policy   coverage.Policy
 	calendar calendar
 	seq      uint64 // of the last message taken
+	story    bool   // that was of a story
 
 	piles   map[charge.PileID]*pile
 	ordered []*pile // by id: events of one tick come in the same order on every replay
@@ -59,6 +60,9 @@ type judge struct {
 
 	days       []health.Day // of the pile being closed; kept, since they are large
 	united     health.Day
+	kinds      []health.Minute // of the pile being closed; kept
+	sums       []charge.DayMinutes
+	inService  []int
 	stations   []coverage.Station // of the township being judged; kept, since a tick judges all
 	judged     []*station         // the same ones
 	connectors []coverage.Connector
@@ -159,8 +163,17 @@ func newJudge(partition int, partitionOf func(charge.DivisionCode) int, dir dire
 // take consumes one batch of the partition. watched tells of which piles live values are wanted.
 func (j *judge) take(b *journal.Batch, watched func(charge.PileID) bool) {
 	j.seq = b.Seq
+	if b.Backfill {
+		j.relive(b)
+		return
+	}
 	events := len(j.changed.events)
+	ended := j.story
+	j.story = false
 	j.advance(b.At)
+	if ended {
+		j.again(true) // since when each was heard moved all the time and was not told
+	}
 	for i := range b.Readings {
 		r := &b.Readings[i]
 		p := j.piles[r.Pile]
@@ -176,10 +189,58 @@ func (j *judge) take(b *journal.Batch, watched func(charge.PileID) bool) {
 		j.tick(watched)
 	}
 	j.judgeTowns()
-	for n := range j.changed.events[events:] {
-		e := &j.changed.events[events+n]
-		e.seq, e.event.ID = b.Seq, fmt.Sprintf("%d-%d-%d", j.partition, b.Seq, n)
+	j.number(events)
+}
+
+// number gives the events from the one of that index on their identity.
+func (j *judge) number(from int) {
+	for n := range j.changed.events[from:] {
+		e := &j.changed.events[from+n]
+		e.seq, e.event.ID = j.seq, fmt.Sprintf("%d-%d-%d", j.partition, j.seq, n)
 	}
+}
+
+// relive consumes a batch of a story: each reading at its own time, with a tick at each half day, however the
+// story is cut into batches.
+func (j *judge) relive(b *journal.Batch) {
+	events := len(j.changed.events)
+	j.story = true
+	for i := range b.Readings {
+		r := &b.Readings[i]
+		j.reach(r.Received)
+		if p := j.piles[r.Pile]; p != nil {
+			j.read(p, r)
+		}
+	}
+	j.reach(b.At)
+	if len(b.Readings) == 0 {
+		j.tell()
+	}
+	j.number(events)
+}
+
+// Ticks of a story are at 11:59 and 23:59, so that a day ends as it was judged a minute before.
+const (
+	storyTick  = 12 * time.Hour
+	beforeNoon = time.Minute
+	zoneOffset = 8 * time.Hour // of Asia/Shanghai: times are cut in UTC
+)
+
+// reach lets a story's time pass.
+func (j *judge) reach(at time.Time) {
+	if now := j.state.Now(); !now.IsZero() {
+		for next := now.Add(beforeNoon + zoneOffset).Truncate(storyTick).Add(storyTick - beforeNoon - zoneOffset); !next.After(at); next = next.Add(storyTick) {
+			j.advance(next)
+			j.tell()
+		}
+	}
+	j.advance(at)
+}
+
+// tell lets time pass for everyone in a story.
+func (j *judge) tell() {
+	j.tick(func(charge.PileID) bool { return false })
+	j.judgeTowns()
 }
 
 // advance moves the log's clock. Before a new day begins, the townships of those that end are what
@@ -188,10 +249,16 @@ func (j *judge) advance(at time.Time) {
 	before := j.state.Now()
 	if at.After(before) && !before.IsZero() {
 		for day := dayOf(before); day.Before(dayOf(at)); day = day.AddDate(0, 0, 1) {
-			j.endDay(day, at.Sub(before) > j.numbers.OutageAfter)
+			j.endDay(day, !j.story && at.Sub(before) > j.numbers.OutageAfter)
 		}
 	}
-	if j.state.Advance(at) {
+	other := j.story // each step of it holds what was told before
+	if j.story {
+		j.state.AdvanceStory(at)
+	} else {
+		other = j.state.Advance(at)
+	}
+	if other {
 		for _, t := range j.towns {
 			t.quiet = 0 // what could be observed is another time than was foreseen
 		}
@@ -421,6 +488,12 @@ func (j *judge) read(p *pile, r *charge.Reading) {
 			}
 		}
 	default: // alarm, order, heard
+		if j.story && r.Kind == charge.KindHeard {
+			for i := range p.guns {
+				j.step(p, i, func(c *health.Connector) { j.state.Last(c, received) })
+			}
+			return
+		}
 		j.presence(p, received, health.There)
 		if r.Kind == charge.KindAlarm && r.Level == "danger" {
 			j.danger(p, r)
@@ -578,6 +651,9 @@ func (l look) String() string {
 }
 
 func (j *judge) event(p *pile, connector charge.ConnectorID, e charge.Event) {
+	if j.story {
+		return // nobody was there to be told; of a story only those of coverage are kept
+	}
 	s := p.registered.Station
 	e.At, e.Township, e.Operator, e.Station = j.state.Now(), p.terms.Township, s.Operator, s.Name
 	e.Pile, e.Conn = p.registered.ID.String(), connector
@@ -793,7 +869,7 @@ func (j *judge) witness(s *station, g *gun, excused []charge.Span) coverage.Conn
 	if !c.Heard {
 		return c
 	}
-	c.Unheard = now.Sub(instant(g.Heard))
+	c.Unheard = now.Sub(instant(j.state.HeardAt(&g.Connector)))
 	if g.FirstUsable == 0 {
 		return c
 	}
@@ -952,12 +1028,13 @@ func (j *judge) collect(withLive bool) step {
 	j.ticked = false
 	for _, ref := range j.changed.guns {
 		g := &ref.pile.guns[ref.gun]
-		g.changed, g.savedHeard = false, g.Heard
+		heard := j.state.HeardAt(&g.Connector)
+		g.changed, g.savedHeard = false, heard
 		j.state.Serve(&g.Connector)
 		s.connectors = append(s.connectors, charge.ConnectorState{
 			Key:  charge.ConnectorKey{Pile: ref.pile.registered.ID, Connector: ref.pile.registered.Connectors[ref.gun].ID},
 			Told: g.Told, Status: g.Shown(), Fault: g.Fault, Silent: g.Silent,
-			Since: instant(g.Since), LastHeard: instant(g.Heard), LastUsable: instant(g.LastUsable),
+			Since: instant(g.Since), LastHeard: instant(heard), LastUsable: instant(g.LastUsable),
 		})
 	}
 	j.changed = changes{live: j.changed.live, towns: later}

@@ -25,6 +25,8 @@ type healthStore interface {
 
 const (
 	publishEvery    = 200 * time.Millisecond // most often (design: "Dashboard")
+	storyEvery      = 2 * time.Second        // of a story's days: a month of them is one row
+	storyRows       = 200_000                // found, and then at once
 	liveEvery       = time.Second
 	checkpointEvery = 30 * time.Second // what a killed process has to read again
 	countEvery      = 5 * time.Second  // most often, of connectors for metrics; ticks come every 10 s
@@ -199,9 +201,15 @@ func (o *owner) work(ctx context.Context, batches <-chan journal.Batch) error {
 		case b := <-batches:
 			o.judge.take(&b, o.watched.Has)
 			o.metrics.readings.Add(float64(len(b.Readings)))
+			every := publishEvery
+			if b.Backfill {
+				if every = storyEvery; len(o.judge.changed.connectorDays) > storyRows {
+					due, every = false, 0
+				}
+			}
 			if !due {
 				due = true
-				publish.Reset(max(0, publishEvery-time.Since(published)))
+				publish.Reset(max(0, every-time.Since(published)))
 			}
 		case <-publish.C:
 			due = false

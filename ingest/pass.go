@@ -42,7 +42,11 @@ func (j *judge) turn() {
 	if c.Provisional.IsZero() {
 		c.Provisional, c.Frozen = dayOf(now), dayOf(now)
 	}
-	for due := c.Provisional.AddDate(0, 0, 1); !now.Before(due); due = c.Provisional.AddDate(0, 0, 1) {
+	if c.Provisional.Before(c.Frozen) {
+		c.Provisional = c.Frozen // after a story
+	}
+	// In a story nothing comes late, and a day that is closed once is enough.
+	for due := c.Provisional.AddDate(0, 0, 1); !j.story && !now.Before(due); due = c.Provisional.AddDate(0, 0, 1) {
 		c.Passes = append(c.Passes, &pass{Day: c.Provisional, Due: due})
 		c.Provisional = due
 	}
@@ -97,6 +101,9 @@ func (j *judge) closePile(ps *pass, p *pile) {
 	}
 	open := within(schedule.Spans(ps.Day), s.Opened, s.Closed)
 	excused := j.excused(p, ps.Day, ps.Day.AddDate(0, 0, 1))
+	if len(excused) == 0 && j.closeWhole(ps, p, &terms, open) {
+		return
+	}
 	if missing := len(p.guns) - len(j.days); missing > 0 {
 		j.days = append(j.days, make([]health.Day, missing)...)
 	}
@@ -114,11 +121,7 @@ func (j *judge) closePile(ps *pass, p *pile) {
 			continue
 		}
 		days = append(days, &j.days[i])
-		sum := j.days[i].Sum()
-		j.changed.connectorDays = append(j.changed.connectorDays, registry.ConnectorDay{
-			Key: charge.ConnectorKey{Pile: p.registered.ID, Connector: c.ID}, Day: ps.Day, Minutes: sum, Frozen: ps.Frozen,
-		})
-		ps.add(registry.SumKey{County: terms.Township.Parent(), Operator: s.Operator, Kind: terms.Kind, Rural: terms.Area == "rural", DC: isDC(c)}, &sum)
+		j.connectorDay(ps, p, i, &terms, j.days[i].Sum())
 	}
 	j.closing = days
 	if len(days) == 0 {
@@ -126,6 +129,52 @@ func (j *judge) closePile(ps *pass, p *pile) {
 	}
 	j.united.Unite(days...)
 	j.changed.pileDays = append(j.changed.pileDays, registry.PileDay{Pile: p.registered.ID, Day: ps.Day, Minutes: j.united.Sum(), Frozen: ps.Frozen})
+}
+
+func (j *judge) connectorDay(ps *pass, p *pile, i int, terms *charge.StationTerms, sum charge.DayMinutes) {
+	c := &p.registered.Connectors[i]
+	j.changed.connectorDays = append(j.changed.connectorDays, registry.ConnectorDay{
+		Key: charge.ConnectorKey{Pile: p.registered.ID, Connector: c.ID}, Day: ps.Day, Minutes: sum, Frozen: ps.Frozen,
+	})
+	ps.add(registry.SumKey{
+		County: terms.Township.Parent(), Operator: p.registered.Station.Operator, Kind: terms.Kind, Rural: terms.Area == "rural", DC: isDC(c),
+	}, &sum)
+}
+
+// closeWhole closes the day where each connector spent all of it in one way, in service or out of it. It
+// reports false, having changed nothing, for any other.
+func (j *judge) closeWhole(ps *pass, p *pile, terms *charge.StationTerms, open []charge.Span) bool {
+	s, next := p.registered.Station, ps.Day.AddDate(0, 0, 1)
+	j.kinds, j.sums, j.inService = j.kinds[:0], j.sums[:0], j.inService[:0]
+	for i := range p.guns {
+		c, g := &p.registered.Connectors[i], &p.guns[i].Connector
+		service := j.state.InService(g, later(s.Opened, c.Opened), within(open, c.Opened, c.Closed))
+		if len(service) == 0 {
+			continue
+		}
+		if len(service) > 1 || service[0].From.After(ps.Day) || service[0].Until.Before(next) {
+			return false
+		}
+		kind, sum, ok := j.state.WholeDay(g, ps.Day)
+		if !ok {
+			return false
+		}
+		j.kinds, j.sums, j.inService = append(j.kinds, kind), append(j.sums, sum), append(j.inService, i)
+	}
+	for n, i := range j.inService {
+		j.connectorDay(ps, p, i, terms, j.sums[n])
+	}
+	for i := range p.guns {
+		if ps.Frozen {
+			j.state.Free(&p.guns[i].Connector, next)
+		}
+	}
+	if len(j.inService) > 0 {
+		j.changed.pileDays = append(j.changed.pileDays, registry.PileDay{
+			Pile: p.registered.ID, Day: ps.Day, Minutes: health.UniteWhole(j.kinds, j.sums), Frozen: ps.Frozen,
+		})
+	}
+	return true
 }
 
 // isDC goes by T/CEC 102's EquipmentType.

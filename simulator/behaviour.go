@@ -176,7 +176,9 @@ func newBehaviour(fleet *Fleet, cfg *Config, start time.Time, spread time.Durati
 }
 
 // connects tells whether the pile can open a connection: one that is told offline has none.
-func (p *Pile) connects() bool { return p.Condition == Working || p.Condition == FailedFault }
+func (p *Pile) connects() bool {
+	return p.Condition == Working || p.Condition == Unused || p.Condition == FailedFault
+}
 
 // spreadOf is the spread that gives at most 2,000 piles and 200 connections a second.
 func spreadOf(piles, connections int) time.Duration {
@@ -197,7 +199,7 @@ func (b *behaviour) newGun(i int, g *gunState) {
 	g.meter = hundredths(500 + 4500*p.float() + turned)
 	g.ambientC = float32(6 + 18*p.float())
 	switch pile.Condition {
-	case Working:
+	case Working, Unused:
 	case FailedFault:
 		g.phase, g.status, g.fault = dead, charge.Faulted, p.faultMode()
 	case FailedSilent, FailedGone:
@@ -264,7 +266,7 @@ func (b *behaviour) join(v *voice, at time.Duration) {
 		p.heartbeat = at + p.jitter(b.heartbeatEvery)
 	}
 	for g := range b.gunsOf(v.i) {
-		if gun := &b.gunsOf(v.i)[g]; first && pile.Condition == Working {
+		if gun := &b.gunsOf(v.i)[g]; first && pile.usable() {
 			b.settle(v, g, at)
 		} else {
 			v.status(g, at, gun.status)
@@ -298,6 +300,11 @@ func (b *behaviour) settle(v *voice, g int, at time.Duration) {
 	p, pile, gun := &b.piles[v.i], &b.fleet.Piles[v.i], &b.gunsOf(v.i)[g]
 	gun.faultAt = at + quietStart + p.exponential(b.faultFree(v.i))
 	share, _ := b.use(v.i)
+	if pile.Condition == Unused {
+		gun.phase, gun.faultAt = idle, never // idle for good
+		v.status(g, at, charge.Idle)
+		return
+	}
 	if p.float() >= share {
 		gun.phase = idle
 		gun.phaseEnds = at + p.between(5*time.Second, 20*time.Second) + p.exponential(b.idleHours(v.i))
@@ -599,12 +606,15 @@ func (p *pileState) normal() float64 {
 	return math.Sqrt(-2*math.Log(1-p.float())) * math.Cos(2*math.Pi*p.float())
 }
 
-func (p *pileState) faultMode() uint8 {
+func (p *pileState) faultMode() uint8 { return faultOf(p.float()) }
+
+// faultOf gives a fault by its place, 0 to 1, among all that occur.
+func faultOf(place float64) uint8 {
 	total := 0.0
 	for i := range faultModes {
 		total += faultModes[i].weight
 	}
-	at := p.float() * total
+	at := place * total
 	for i := range faultModes {
 		if at -= faultModes[i].weight; at < 0 {
 			return uint8(i) //nolint:gosec // a dozen

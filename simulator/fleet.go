@@ -34,12 +34,13 @@ var (
 // A Condition is what a pile is like from its first day of the simulation to the last.
 type Condition uint8
 
-// Working piles have ordinary faults that are repaired; the other three have failed for long.
+// Working piles have ordinary faults that are repaired; three have failed for long.
 const (
 	Working      Condition = iota
 	FailedSilent           // never says anything
 	FailedFault            // says 255 and nothing else, and its heartbeats go on
 	FailedGone             // its operator's platform says 0 of it
+	Unused                 // says that it is idle, and never charges; only in a story
 )
 
 // A Fleet is a generated registry and the secret behind it: which of its piles work. It is never
@@ -156,14 +157,25 @@ var places = [...][]place{
 	},
 }
 
+// GenerateStory makes the fleet at the end of the story Plan2023: each of the towns and townships has a public
+// station by the end of 2025, and what it has opened on days by which it grew as planned. Story tells its past.
+func GenerateStory(divisions []charge.Division, piles int, seed uint64) (*Fleet, error) {
+	return makeFleet(divisions, piles, seed, true)
+}
+
 // Generate makes a fleet out of the real divisions and the plan's figures: 544 of the 1,129 towns
 // and townships have a public station, whatever the number of piles, which must be at least MinPiles.
 // The same divisions, piles and seed give the same fleet.
 func Generate(divisions []charge.Division, piles int, seed uint64) (*Fleet, error) {
+	return makeFleet(divisions, piles, seed, false)
+}
+
+func makeFleet(divisions []charge.Division, piles int, seed uint64, story bool) (*Fleet, error) {
 	if piles < MinPiles {
 		return nil, fmt.Errorf("generate fleet of %d piles: at least %d", piles, MinPiles)
 	}
 	g := generator{
+		story:  story,
 		fleet:  &Fleet{Seed: seed, habits: habits(), counted: make(map[charge.DivisionCode]bool)},
 		rng:    rand.New(rand.NewPCG(seed, fleetStream)),
 		names:  make(map[charge.DivisionCode]string, len(divisions)),
@@ -187,6 +199,9 @@ func Generate(divisions []charge.Division, piles int, seed uint64) (*Fleet, erro
 const fleetStream = 0x666c656574 // "fleet"
 
 type generator struct {
+	story  bool
+	early  map[charge.DivisionCode]bool     // towns that had a station when the story begins
+	first  map[charge.DivisionCode]struct{} // towns that have their first station
 	fleet  *Fleet
 	rng    *rand.Rand
 	names  map[charge.DivisionCode]string
@@ -219,6 +234,14 @@ func (g *generator) read(divisions []charge.Division) error {
 // ones grow with the root of the fleet only, as in the plan, where they are 3 % to 6 % of the public ones.
 func (g *generator) build(piles int) {
 	towns := g.choose(g.towns, int(math.Round(float64(len(g.towns)*coveredTowns)/plannedTowns)))
+	if g.story {
+		g.first = make(map[charge.DivisionCode]struct{}, len(g.towns))
+		g.early = make(map[charge.DivisionCode]bool, len(towns))
+		for _, code := range towns {
+			g.early[code] = true
+		}
+		towns = g.towns
+	}
 	homes, fleets := piles*15/100, piles/10
 	rural := max(len(towns), min(544+int(6.5*math.Sqrt(float64(piles))), (piles-homes-fleets)*3/5))
 	urban := piles - homes - fleets - rural
@@ -307,9 +330,8 @@ func (g *generator) station(u use, township charge.DivisionCode, piles int) {
 		Site:     at.site,
 		Access:   "public",
 		Address:  g.names[township[:4]] + g.names[county] + g.names[township],
-		Opened:   g.day(firstOpening),
 	}
-	if g.fleet.counted[township] {
+	if s.Opened = g.opened(u, township); g.fleet.counted[township] {
 		s.Area = "rural"
 	}
 	switch u {
@@ -332,6 +354,21 @@ func (g *generator) station(u use, township charge.DivisionCode, piles int) {
 	for range piles {
 		g.pile(u, operator, len(g.fleet.Stations)-1)
 	}
+}
+
+// opened draws the day on which a station of the use opens in a township.
+func (g *generator) opened(u use, township charge.DivisionCode) time.Time {
+	if !g.story {
+		return g.day(firstOpening)
+	}
+	if _, been := g.first[township]; u != ruralPublic || been {
+		return g.opening(growths[u])
+	}
+	g.first[township] = struct{}{}
+	if g.early[township] {
+		return g.opening(growth{begin: 1})
+	}
+	return g.opening(townsGrow)
 }
 
 func (g *generator) operator(u use) int {
@@ -390,7 +427,11 @@ func (g *generator) pile(u use, operator, station int) {
 		Opened:     s.Opened,
 	}
 	if g.rng.IntN(5) == 0 { // the station was extended
-		p.Opened = g.day(s.Opened)
+		if g.story {
+			p.Opened = g.extension(s.Opened)
+		} else {
+			p.Opened = g.day(s.Opened)
+		}
 	}
 	if p.DC = g.rng.IntN(100) < [...]int{50, 68, 90, 0}[u]; p.DC {
 		total := 0
@@ -454,6 +495,14 @@ func (g *generator) wear() {
 		}
 		p.Condition = g.failure()
 		spare[p.Operator]--
+	}
+	if !g.story {
+		return
+	}
+	for i := range f.Piles {
+		if f.Piles[i].Condition == Working && g.rng.Float64() < unusedShare {
+			f.Piles[i].Condition = Unused
+		}
 	}
 }
 
@@ -525,13 +574,16 @@ func (g *generator) failure() Condition {
 func (f *Fleet) WorkingTownships() []charge.DivisionCode {
 	var working []charge.DivisionCode
 	for i := range f.Piles {
-		if s := &f.Stations[f.Piles[i].Station]; s.Kind == charge.Public && f.Piles[i].Condition == Working {
+		if s := &f.Stations[f.Piles[i].Station]; s.Kind == charge.Public && f.Piles[i].usable() {
 			working = append(working, s.Township)
 		}
 	}
 	slices.Sort(working)
 	return slices.Compact(working)
 }
+
+// usable tells whether the pile can serve, whether or not it does.
+func (p *Pile) usable() bool { return p.Condition == Working || p.Condition == Unused }
 
 // Counted tells whether the township is one of the towns and townships that the plan counts.
 func (f *Fleet) Counted(township charge.DivisionCode) bool { return f.counted[township] }

@@ -128,7 +128,7 @@ func (d *Day) Unite(connectors ...*Day) {
 	d.EnergyWh, d.Sessions, d.Runs, d.walks = 0, 0, d.Runs[:0], d.walks[:0]
 	for _, c := range connectors {
 		d.EnergyWh = saturate(d.EnergyWh, int64(c.EnergyWh))
-		d.Sessions = uint8(min(int(d.Sessions)+int(c.Sessions), math.MaxUint8)) //nolint:gosec // bounded
+		d.Sessions = saturateSessions(d.Sessions, c.Sessions)
 		d.walks = append(d.walks, walk{c.Runs, c.Runs[0].minutes()})
 	}
 	if len(connectors) == 0 {
@@ -149,6 +149,10 @@ func (d *Day) Unite(connectors ...*Day) {
 		d.add(next-at, unite(&n, len(connectors)-n[NotInService]))
 		at = next
 	}
+}
+
+func saturateSessions(a, b uint8) uint8 {
+	return uint8(min(int(a)+int(b), math.MaxUint8)) //nolint:gosec // bounded
 }
 
 func unite(n *[len(minuteNames)]int, inService int) Minute {

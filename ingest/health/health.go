@@ -59,6 +59,7 @@ type Connector struct {
 	HoldsMS    int64 // the status limit, 0 for the policy's; changed by Limit
 
 	FirstUsable int64 // 0: not yet
+	Let         bool  // a story heard the last of it: what was told does not hold on, until it is told again
 	Ledger
 }
 
@@ -74,6 +75,7 @@ type Pile struct {
 type State struct {
 	policy  Policy
 	now     int64
+	held    int64  // up to it a story goes, in which what was told holds until it is told anew; 0 without one
 	outages []span // of the platform, oldest first
 }
 
@@ -110,6 +112,43 @@ func (s *State) Advance(at time.Time) (outage bool) {
 	return outage
 }
 
+// AdvanceStory moves the log's clock through a story, in which a told state holds until the next one: all that
+// was told counts as told and heard at that time, but for what is heard no more (see Last). There is no outage
+// in a story. What is told live goes on from its end, and the limits run from there.
+func (s *State) AdvanceStory(at time.Time) {
+	if ms := at.UnixMilli(); ms > s.now {
+		s.now, s.held = ms, ms
+	}
+}
+
+// Last takes a story's word that the connector was heard at that time (Unix ms), and is not from then on: its
+// limits run from there.
+func (s *State) Last(c *Connector, received int64) {
+	if c.Let || c.Heard == 0 || received < c.Heard {
+		return
+	}
+	s.commit(c, received)
+	c.Heard = received
+	if c.Told {
+		c.ToldAt = max(c.ToldAt, received)
+	}
+	if c.GoneAt != 0 {
+		c.GoneAt = max(c.GoneAt, received)
+	}
+	c.Let = true
+}
+
+// HeardAt is when the connector was last heard, Unix ms, 0 for never: in a story it is heard all the time.
+func (s *State) HeardAt(c *Connector) int64 { return s.standing(c, c.Heard) }
+
+// standing is when what was told at an instant counts as told.
+func (s *State) standing(c *Connector, at int64) int64 {
+	if c.Let || at == 0 {
+		return at
+	}
+	return max(at, s.held)
+}
+
 // Observed is how much of the time from since (Unix ms) to now the platform could observe.
 func (s *State) Observed(since int64) time.Duration {
 	d := s.now - since
@@ -135,7 +174,7 @@ func (c *Connector) Shown() charge.Status {
 // Usable tells whether the connector can serve a driver now: told so, the status still holds, not
 // silent (judgement.md §1).
 func (s *State) Usable(c *Connector) bool {
-	return c.Told && !c.Silent && c.GoneAt == 0 && c.Status.Usable() && s.now <= s.observedUntil(c.ToldAt, s.holds(c))
+	return c.Told && !c.Silent && c.GoneAt == 0 && c.Status.Usable() && s.now <= s.observedUntil(s.standing(c, c.ToldAt), s.holds(c))
 }
 
 // Power is what the connector draws now, in kW; a reading of it stands for a minute.
@@ -236,7 +275,7 @@ func (s *State) Tell(p *Pile, c *Connector, r *charge.Reading) Taken {
 		if r.Kind == charge.KindStatus || r.Status != charge.Faulted {
 			c.Fault = r.Fault
 		}
-		c.ToldAt = max(c.ToldAt, received)
+		c.ToldAt, c.Let = max(c.ToldAt, received), false
 	} else if r.Kind == charge.KindTelemetry && c.Status == charge.Charging && r.Tells(charge.HasPower) && r.PowerKW != 0 {
 		c.ToldAt = max(c.ToldAt, received) // telemetry that agrees repeats the status
 	}
@@ -398,12 +437,13 @@ func (s *State) Due(c *Connector) int64 {
 // A Snapshot is what a State keeps beside its connectors, for a checkpoint.
 type Snapshot struct {
 	NowMS   int64
+	HeldMS  int64
 	Outages [][2]int64 // from and until, Unix ms
 }
 
 // Snapshot gives the state's own part of a checkpoint.
 func (s *State) Snapshot() Snapshot {
-	snap := Snapshot{NowMS: s.now}
+	snap := Snapshot{NowMS: s.now, HeldMS: s.held}
 	for _, o := range s.outages {
 		snap.Outages = append(snap.Outages, [2]int64{o.From, o.Until})
 	}
@@ -412,7 +452,7 @@ func (s *State) Snapshot() Snapshot {
 
 // Restore makes a state go on where the snapshot was taken.
 func Restore(policy Policy, snap Snapshot) *State {
-	s := &State{policy: policy, now: snap.NowMS}
+	s := &State{policy: policy, now: snap.NowMS, held: snap.HeldMS}
 	for _, o := range snap.Outages {
 		s.outages = append(s.outages, span{o[0], o[1]})
 	}

@@ -127,9 +127,9 @@ func (s *State) deadlines(c *Connector) deadlines {
 	}
 	switch {
 	case c.GoneAt != 0:
-		d.lapsed = s.observedUntil(c.GoneAt, s.holds(c))
+		d.lapsed = s.observedUntil(s.standing(c, c.GoneAt), s.holds(c))
 	case c.Told:
-		d.lapsed = s.observedUntil(c.ToldAt, s.holds(c))
+		d.lapsed = s.observedUntil(s.standing(c, c.ToldAt), s.holds(c))
 	}
 	d.blocked = s.BlockedFrom(c)
 	return d
@@ -178,7 +178,7 @@ func (s *State) observedUntil(from, ms int64) int64 {
 // silentAfter is the last instant at which the connector is not silent. Silence starts anew after an
 // outage of the platform that it has not fallen silent before.
 func (s *State) silentAfter(c *Connector) int64 {
-	from := c.Heard
+	from := s.HeardAt(c)
 	for _, o := range s.outages {
 		if o.From > from+c.SilenceMS {
 			break

@@ -705,7 +705,7 @@ func TestUnreadableRecordIsNamed(t *testing.T) {
 	if _, err := l.js.Publish(within(t), readingsSubject(0), []byte{9, 9, 9}); err != nil {
 		t.Fatal(err)
 	}
-	const want = "read message 1 of the log: record of version 9: this program reads version 1; upgrade it"
+	const want = "read message 1 of the log: record of version 9: this program reads version 2; upgrade it"
 	err := l.FollowPartition(within(t), 0, 0, func(Batch, uint64) error { return nil })
 	if err == nil || err.Error() != want {
 		t.Errorf("FollowPartition: got %v, want %q", err, want)

@@ -11,9 +11,13 @@ import (
 	"pilewatch/internal/charge"
 )
 
-// recordVersion is the first byte of every message of READINGS. A reader knows all versions up
-// to its own; a newer one is refused by name rather than misread.
-const recordVersion = 1
+// The first byte of every message of READINGS is its version. A reader knows all versions up to its
+// own; a newer one is refused by name rather than misread. A backfill's layout is that of version 1.
+const (
+	liveVersion     = 1
+	backfillVersion = 2 // of a story, not heard at any door
+	recordVersion   = backfillVersion
+)
 
 // laterVersions is the last first byte that is believed to be a later version's. What begins with
 // another one, such as a 0 or a "{", is nobody's record.
@@ -22,7 +26,8 @@ const laterVersions = 31
 // A Batch is one message of READINGS. One without readings is a tick: it only tells the time.
 type Batch struct {
 	Seq      uint64    // of the stream
-	At       time.Time // the log's time: when the gateway wrote it
+	At       time.Time // the log's time: when the gateway wrote it; of a backfill, the story's time behind its readings
+	Backfill bool      // written by Log.Backfill: a told state holds until the next one, and the time is a tick as well
 	Readings []charge.Reading
 }
 
@@ -39,7 +44,7 @@ func (v newerRecord) Error() string {
 
 // appendHeader starts a record: version, then the time in Unix milliseconds.
 func appendHeader(dst []byte, at time.Time) []byte {
-	dst = append(dst, recordVersion)
+	dst = append(dst, liveVersion)
 	return binary.AppendVarint(dst, at.UnixMilli())
 }
 
@@ -132,14 +137,14 @@ func decodeBatch(data []byte) (Batch, error) {
 	if len(data) == 0 {
 		return Batch{}, errTorn
 	}
-	if data[0] != recordVersion {
+	if data[0] != liveVersion && data[0] != backfillVersion {
 		if data[0] > recordVersion && data[0] <= laterVersions {
 			return Batch{}, newerRecord(data[0])
 		}
 		return Batch{}, fmt.Errorf("record of version %d, which nobody writes", data[0])
 	}
 	d := decoder{data: data[1:], text: string(data[1:]), ids: make(map[string]string, 8)}
-	b := Batch{At: d.time(0)}
+	b := Batch{At: d.time(0), Backfill: data[0] == backfillVersion}
 	for first := len(d.data); len(d.data) > 0 && d.err == nil; {
 		b.Readings = append(b.Readings, charge.Reading{})
 		d.reading(&b.Readings[len(b.Readings)-1])
