@@ -167,7 +167,7 @@ func (p *parts) ingest(cfg *ingest.Config) error {
 	if err != nil {
 		return err
 	}
-	p.group = append(p.group, in.Run)
+	p.group = append(p.group, p.afterStory(in.Run)) // a story is written at once, and not while it is read
 	p.ready = append(p.ready, in.Ready)
 	return nil
 }

@@ -1,10 +1,13 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -67,64 +70,102 @@ func saveTownshipDays(ctx context.Context, tx *sql.Tx, seq int64, days []Townshi
 	if len(days) == 0 {
 		return nil
 	}
-	var get, put, kind, sum *sql.Stmt
+	var get, latest, kind *sql.Stmt
 	if err := prepareAll(ctx, tx, map[string]**sql.Stmt{
 		"SELECT state, reason, not_observed, proven, log_seq FROM township_day WHERE township = ? AND day = ?": &get,
-		`INSERT OR REPLACE INTO township_day (township, day, state, reason, not_observed, proven, log_seq)
-			VALUES (?, ?, ?, ?, ?, ?, ?)`: &put,
-		"SELECT kind FROM divisions WHERE code = ?": &kind,
-		`INSERT INTO coverage_day (division, scope, day, effective, failing, unverified, starting, none, proven, not_observed)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (division, scope, day) DO UPDATE SET effective = effective + excluded.effective, failing = failing + excluded.failing,
-			unverified = unverified + excluded.unverified, starting = starting + excluded.starting, none = none + excluded.none,
-			proven = proven + excluded.proven, not_observed = not_observed + excluded.not_observed`: &sum,
+		"SELECT coalesce(max(day), -1) FROM township_day WHERE township = ?":                                   &latest,
+		"SELECT kind FROM divisions WHERE code = ?":                                                            &kind,
 	}); err != nil {
 		return err
 	}
+	put := newBulk(tx, "INSERT OR REPLACE INTO township_day (township, day, state, reason, not_observed, proven, log_seq)", "", 7)
+	type about struct {
+		latest int64 // day that is there, -1 for none
+		scopes []Scope
+	}
+	known := make(map[charge.DivisionCode]about)
 	moved := make(map[coverageKey]*CoverageDay)
-	for i := range days {
-		t := &days[i]
+	ordered := slices.Clone(days) // as the table is
+	slices.SortStableFunc(ordered, func(a, b TownshipDay) int {
+		return cmp.Or(cmp.Compare(a.Township, b.Township), a.Day.Compare(b.Day))
+	})
+	for i := range ordered {
+		t := &ordered[i]
 		day := dayNumber(t.Day)
+		of, seen := known[t.Township]
+		if !seen {
+			if err := latest.QueryRowContext(ctx, string(t.Township)).Scan(&of.latest); err != nil {
+				return fmt.Errorf("read last day of township %s: %w", t.Township, err)
+			}
+			var err error
+			if of.scopes, err = scopesOf(ctx, kind, t.Township); err != nil {
+				return err
+			}
+		}
 		var before TownshipDay
 		var stored int64
-		err := get.QueryRowContext(ctx, string(t.Township), day).Scan(&before.State, &before.Reason, &before.NotObserved, &before.Proven, &stored)
-		known := err == nil
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return fmt.Errorf("read day of township %s: %w", t.Township, err)
+		there := false
+		if day <= of.latest {
+			if err := put.flush(ctx); err != nil { // it may hold that day
+				return fmt.Errorf("write days of townships: %w", err)
+			}
+			err := get.QueryRowContext(ctx, string(t.Township), day).Scan(&before.State, &before.Reason, &before.NotObserved, &before.Proven, &stored)
+			there = err == nil
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return fmt.Errorf("read day of township %s: %w", t.Township, err)
+			}
 		}
-		if known && stored > seq {
+		of.latest = max(of.latest, day)
+		known[t.Township] = of
+		if there && stored > seq {
 			continue
 		}
-		if _, err := put.ExecContext(ctx, string(t.Township), day, string(t.State), t.Reason, t.NotObserved, t.Proven, seq); err != nil {
-			return fmt.Errorf("write day of township %s: %w", t.Township, err)
-		}
-		scopes, err := scopesOf(ctx, kind, t.Township)
-		if err != nil {
-			return err
+		if err := put.add(ctx, string(t.Township), day, string(t.State), t.Reason, t.NotObserved, t.Proven, seq); err != nil {
+			return fmt.Errorf("write days of townships: %w", err)
 		}
 		for above := t.Township.Parent(); above != ""; above = above.Parent() {
-			for _, scope := range scopes {
+			for _, scope := range of.scopes {
 				key := coverageKey{above, scope, day}
 				if moved[key] == nil {
 					moved[key] = &CoverageDay{}
 				}
 				moved[key].add(t, 1)
-				if known {
+				if there {
 					moved[key].add(&before, -1)
 				}
 			}
 		}
 	}
-	for key, d := range moved {
+	if err := put.flush(ctx); err != nil {
+		return fmt.Errorf("write days of townships: %w", err)
+	}
+	return moveCoverage(ctx, tx, moved)
+}
+
+// moveCoverage adds differences to the sums of divisions.
+func moveCoverage(ctx context.Context, tx *sql.Tx, moved map[coverageKey]*CoverageDay) error {
+	sum := newBulk(tx, "INSERT INTO coverage_day (division, scope, day, effective, failing, unverified, starting, none, proven, not_observed)",
+		`ON CONFLICT (division, scope, day) DO UPDATE SET effective = effective + excluded.effective, failing = failing + excluded.failing,
+		unverified = unverified + excluded.unverified, starting = starting + excluded.starting, none = none + excluded.none,
+		proven = proven + excluded.proven, not_observed = not_observed + excluded.not_observed`, 10)
+	for _, key := range slices.SortedFunc(maps.Keys(moved), coverageKey.compare) {
+		d := moved[key]
 		if *d == (CoverageDay{}) {
 			continue
 		}
-		if _, err := sum.ExecContext(ctx, string(key.division), string(key.scope), key.day, d.Effective, d.Failing, d.Unverified, d.Starting,
+		if err := sum.add(ctx, string(key.division), string(key.scope), key.day, d.Effective, d.Failing, d.Unverified, d.Starting,
 			d.None, d.Proven, d.NotObserved); err != nil {
-			return fmt.Errorf("write coverage of %s: %w", key.division, err)
+			return fmt.Errorf("write coverage of divisions: %w", err)
 		}
 	}
+	if err := sum.flush(ctx); err != nil {
+		return fmt.Errorf("write coverage of divisions: %w", err)
+	}
 	return nil
+}
+
+func (k coverageKey) compare(o coverageKey) int {
+	return cmp.Or(cmp.Compare(k.division, o.division), cmp.Compare(k.scope, o.scope), cmp.Compare(k.day, o.day))
 }
 
 // scopesOf tells in which counts a township is, by the list of today, or by its code where it has

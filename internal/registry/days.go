@@ -311,6 +311,8 @@ func saveSums(ctx context.Context, tx *sql.Tx, seq int64, sums []DaySum) error {
 		partition int
 	}
 	keep := make(map[part]bool)
+	put := newBulk(tx, `INSERT OR REPLACE INTO day_sum (day, partition, county, operator, kind, rural, dc, frozen, connectors, usable, excused, out,
+		unknown, fault, blocked, energy_wh, sessions, log_seq)`, "", 18)
 	for i := range sums {
 		s := &sums[i]
 		day := dayNumber(s.Day)
@@ -333,12 +335,13 @@ func saveSums(ctx context.Context, tx *sql.Tx, seq int64, sums []DaySum) error {
 		if !fresh {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO day_sum (day, partition, county, operator, kind, rural, dc, frozen, connectors, usable, excused, out,
-			unknown, fault, blocked, energy_wh, sessions, log_seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			day, s.Partition, string(s.County), string(s.Operator), string(s.Kind), s.Rural, s.DC, s.Frozen, s.Connectors, s.Usable, s.Excused,
-			s.Out, s.Unknown, s.Fault, s.Blocked, s.EnergyWh, s.Sessions, seq); err != nil {
-			return fmt.Errorf("write sums of %s: %w", s.County, err)
+		if err := put.add(ctx, day, s.Partition, string(s.County), string(s.Operator), string(s.Kind), s.Rural, s.DC, s.Frozen, s.Connectors,
+			s.Usable, s.Excused, s.Out, s.Unknown, s.Fault, s.Blocked, s.EnergyWh, s.Sessions, seq); err != nil {
+			return fmt.Errorf("write sums of days: %w", err)
 		}
+	}
+	if err := put.flush(ctx); err != nil {
+		return fmt.Errorf("write sums of days: %w", err)
 	}
 	return nil
 }
