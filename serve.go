@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type whole struct {
 	Ingest        ingest.Config  `embed:"" envprefix:"PILEWATCH_INGEST_"`
 	LogListen     string         `help:"Where the embedded log listens for other processes (host:port); nowhere by default." env:"PILEWATCH_LOG_LISTEN" placeholder:"ADDR"`
 	LogMaxBytes   int64          `help:"Most that the log may hold; when it is full, senders wait." default:"21474836480" env:"PILEWATCH_LOG_MAX_BYTES"`
+
+	partitions int // of a log that is made; 0 for the default
 }
 
 // Validate names the first setting that cannot be used. kong calls it.
@@ -55,6 +58,7 @@ func (c *whole) assemble(ctx context.Context, p *parts, d *dashboard.Config, bet
 	err = p.openJournal(func() (*journal.Log, error) {
 		cfg := journal.Embedded(c.Data)
 		cfg.Listen, cfg.MaxBytes = c.LogListen, c.LogMaxBytes
+		cfg.Partitions = cmp.Or(c.partitions, cfg.Partitions)
 		return journal.Open(ctx, cfg, p.log)
 	})
 	if err != nil {
@@ -108,6 +112,7 @@ func (c *DemoCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer) erro
 		note  *fleetNote
 	)
 	c.Dashboard.Demo = true
+	c.partitions = demoPartitions
 	p, g, page, err := c.open(ctx, log, &c.Dashboard, func(p *parts) (err error) {
 		if fleet, note, err = ensureFleet(ctx, c.Data, p.registry, p.directory, c.Piles, c.Seed, c.Story); err != nil {
 			return err

@@ -16,6 +16,10 @@ import (
 // storyProgressEvery is how often the log says how far the story is judged.
 const storyProgressEvery = 5 * time.Second
 
+// demoPartitions is how many partitions a demo's log is made with: sums of counties are saved by each, which costs
+// a story of years more than a fleet of thousands gains by sharing.
+const demoPartitions = 2
+
 // writeStory puts the fleet's past up to now into the log, and notes in the registry that it is there. One that
 // was broken off goes on where it was. It reports false where all of it was there before.
 func writeStory(ctx context.Context, log *journal.Log, reg *registry.Registry, fleet *simulator.Fleet, now time.Time) (bool, error) {
@@ -125,7 +129,9 @@ func (c *SimulatorBackfillCmd) Run(ctx context.Context, log *slog.Logger, out io
 }
 
 func (c *SimulatorBackfillCmd) write(ctx context.Context, p *parts, out io.Writer) error {
-	if err := p.openJournal(func() (*journal.Log, error) { return journal.Open(ctx, journal.Embedded(c.Data), p.log) }); err != nil {
+	cfg := journal.Embedded(c.Data)
+	cfg.Partitions = demoPartitions
+	if err := p.openJournal(func() (*journal.Log, error) { return journal.Open(ctx, cfg, p.log) }); err != nil {
 		return err
 	}
 	fleet, note, err := ensureFleet(ctx, c.Data, p.registry, p.directory, c.Piles, c.Seed, c.Story)

@@ -45,6 +45,8 @@ type Registry interface {
 	FindPiles(ctx context.Context, q registry.PileQuery) ([]registry.PileRow, string, error)
 	PileByID(ctx context.Context, id charge.PileID) (registry.PileRow, charge.Station, error)
 	Targets(ctx context.Context) ([]registry.Target, error)
+	Story(ctx context.Context) (*registry.Story, error)
+	StoryJudged(ctx context.Context, s *registry.Story) (int, error)
 }
 
 // Feed is where changes come from; *journal.Log is one.

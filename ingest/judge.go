@@ -37,6 +37,7 @@ type judge struct {
 	rev         int64     // of the directory that the indexes are made from
 	today       time.Time // for which they are made
 	judgedRev   int64     // of the directory that the townships were judged by
+	steady      bool      // the indexes are those of every day, by the terms that are known
 
 	state    *health.State
 	inForce  *policy.Policy // at the day of the log's now
@@ -200,7 +201,7 @@ func (j *judge) number(from int) {
 	}
 }
 
-// relive consumes a batch of a story: each reading at its own time, with a tick at each half day, however the
+// relive consumes a batch of a story: each reading at its own time, with a tick a day, however the
 // story is cut into batches.
 func (j *judge) relive(b *journal.Batch) {
 	events := len(j.changed.events)
@@ -219,17 +220,17 @@ func (j *judge) relive(b *journal.Batch) {
 	j.number(events)
 }
 
-// Ticks of a story are at 11:59 and 23:59, so that a day ends as it was judged a minute before.
+// Ticks of a story are at 23:59, so that a day ends as it was judged a minute before.
 const (
-	storyTick  = 12 * time.Hour
-	beforeNoon = time.Minute
+	storyTick  = 24 * time.Hour
 	zoneOffset = 8 * time.Hour // of Asia/Shanghai: times are cut in UTC
+	tickOffset = zoneOffset + time.Minute
 )
 
 // reach lets a story's time pass.
 func (j *judge) reach(at time.Time) {
 	if now := j.state.Now(); !now.IsZero() {
-		for next := now.Add(beforeNoon + zoneOffset).Truncate(storyTick).Add(storyTick - beforeNoon - zoneOffset); !next.After(at); next = next.Add(storyTick) {
+		for next := now.Add(tickOffset).Truncate(storyTick).Add(storyTick - tickOffset); !next.After(at); next = next.Add(storyTick) {
 			j.advance(next)
 			j.tell()
 		}
@@ -276,7 +277,7 @@ func (j *judge) endDay(day time.Time, unseen bool) {
 			continue // the registry has it, and it was not judged yet
 		}
 		j.changed.townDays = append(j.changed.townDays, registry.TownshipDay{
-			Township: code, Day: day, State: v.State, Reason: v.Reason, NotObserved: v.NotObserved || unseen, Proven: v.Proven,
+			Township: code, Day: day, State: v.State, Reason: v.Reason, NotObserved: v.NotObserved || unseen, Proven: v.Proven, Story: j.story,
 		})
 	}
 }
@@ -315,9 +316,13 @@ func (j *judge) refresh() {
 		}
 		return
 	}
-	j.rev, j.today = rev, today
+	before, inForce := j.piles, j.inForce
+	j.today = today
 	j.adopt()
-	before := j.piles
+	if rev == j.rev && j.steady && inForce == j.inForce {
+		return
+	}
+	j.rev, j.steady = rev, true
 	j.piles = make(map[charge.PileID]*pile, len(before))
 	towns := make(map[charge.DivisionCode]*town, len(j.towns))
 	for _, d := range j.dir.Divisions() {
@@ -335,8 +340,12 @@ func (j *judge) refresh() {
 	stations := make(map[stationKey]*station)
 	for s := range j.dir.Stations() {
 		terms := s.TermsAt(today)
+		if s.Past != nil && len(s.Past.Terms) > 1 {
+			j.steady = false
+		}
 		if t := towns[terms.Township]; t != nil && terms.Kind == charge.Public {
 			one := &station{registered: s, terms: terms, schedule: terms.Schedule()}
+			j.steady = j.steady && one.schedule.Always()
 			stations[stationKey{s.Operator, s.ID}] = one
 			t.stations = append(t.stations, one)
 		}

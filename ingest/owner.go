@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,7 +26,7 @@ type healthStore interface {
 
 const (
 	publishEvery    = 200 * time.Millisecond // most often (design: "Dashboard")
-	storyEvery      = 2 * time.Second        // of a story's days: a month of them is one row
+	storyEvery      = 5 * time.Second        // of a story's days: a month of them is one row
 	storyRows       = 200_000                // found, and then at once
 	liveEvery       = time.Second
 	checkpointEvery = 30 * time.Second // what a killed process has to read again
@@ -314,12 +315,22 @@ func (o *owner) collect() step {
 		o.retell = retelling{}
 	}
 	s := o.judge.collect(live)
+	if o.judge.story {
+		s.forget(registry.DaysKeptFrom(time.Now()))
+	}
 	for _, l := range s.live {
 		if err := o.log.PublishLive(l.pile, l.value); err != nil {
 			o.slog.Debug("live values are not told", "pile", l.pile, "err", err)
 		}
 	}
 	return s
+}
+
+// forget drops the days before first of connectors and piles, which the registry would not keep.
+func (s *step) forget(first time.Time) {
+	s.connectorDays = slices.DeleteFunc(s.connectorDays, func(d registry.ConnectorDay) bool { return d.Day.Before(first) })
+	s.pileDays = slices.DeleteFunc(s.pileDays, func(d registry.PileDay) bool { return d.Day.Before(first) })
+	s.sums = slices.DeleteFunc(s.sums, func(d registry.DaySum) bool { return d.Day.Before(first) })
 }
 
 // tell publishes a change. Where an earlier attempt had no answer, the change may be stored all the

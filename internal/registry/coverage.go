@@ -81,6 +81,7 @@ func saveTownshipDays(ctx context.Context, tx *sql.Tx, seq int64, days []Townshi
 	put := newBulk(tx, "INSERT OR REPLACE INTO township_day (township, day, state, reason, not_observed, proven, log_seq)", "", 7)
 	type about struct {
 		latest int64 // day that is there, -1 for none
+		before *TownshipDay
 		scopes []Scope
 	}
 	known := make(map[charge.DivisionCode]about)
@@ -105,6 +106,10 @@ func saveTownshipDays(ctx context.Context, tx *sql.Tx, seq int64, days []Townshi
 		var before TownshipDay
 		var stored int64
 		there := false
+		if t.Story && day <= of.latest {
+			known[t.Township] = of
+			continue // a step's days follow each other, and its last is always there: this one was counted
+		}
 		if day <= of.latest {
 			if err := put.flush(ctx); err != nil { // it may hold that day
 				return fmt.Errorf("write days of townships: %w", err)
@@ -115,12 +120,17 @@ func saveTownshipDays(ctx context.Context, tx *sql.Tx, seq int64, days []Townshi
 				return fmt.Errorf("read day of township %s: %w", t.Township, err)
 			}
 		}
-		of.latest = max(of.latest, day)
-		known[t.Township] = of
 		if there && stored > seq {
+			known[t.Township] = of
 			continue
 		}
-		if err := put.add(ctx, string(t.Township), day, string(t.State), t.Reason, t.NotObserved, t.Proven, seq); err != nil {
+		last := i+1 == len(ordered) || ordered[i+1].Township != t.Township
+		keep := !t.Story || last || of.before == nil || !of.before.alike(t)
+		of.latest, of.before = max(of.latest, day), t
+		known[t.Township] = of
+		if !keep {
+			// Only in the sums.
+		} else if err := put.add(ctx, string(t.Township), day, string(t.State), t.Reason, t.NotObserved, t.Proven, seq); err != nil {
 			return fmt.Errorf("write days of townships: %w", err)
 		}
 		for above := t.Township.Parent(); above != ""; above = above.Parent() {
@@ -140,6 +150,11 @@ func saveTownshipDays(ctx context.Context, tx *sql.Tx, seq int64, days []Townshi
 		return fmt.Errorf("write days of townships: %w", err)
 	}
 	return moveCoverage(ctx, tx, moved)
+}
+
+// alike tells whether the day ended as the other did.
+func (t *TownshipDay) alike(o *TownshipDay) bool {
+	return t.State == o.State && t.Reason == o.Reason && t.NotObserved == o.NotObserved && t.Proven == o.Proven
 }
 
 // moveCoverage adds differences to the sums of divisions.

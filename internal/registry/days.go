@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -14,6 +15,12 @@ import (
 
 // monthsKept is for how long days of connectors and piles are kept (design: "Health and coverage").
 const monthsKept = 36
+
+// DaysKeptFrom is the first day of connectors and piles that is still kept at now.
+func DaysKeptFrom(now time.Time) time.Time {
+	month, _ := monthNumber(now)
+	return dayOfMonthNumber(month-monthsKept, 0)
+}
 
 const secondsADay = 24 * 60 * 60
 
@@ -60,28 +67,39 @@ func saveDays(ctx context.Context, tx *sql.Tx, seq int64, rows []dayRow, get, pu
 	if err := prepareAll(ctx, tx, map[string]**sql.Stmt{get: &read, put: &write}); err != nil {
 		return err
 	}
-	slices.SortStableFunc(rows, func(a, b dayRow) int { // in the order of the table
-		monthA, _ := monthNumber(a.day)
-		monthB, _ := monthNumber(b.day)
-		if monthA != monthB {
-			return int(monthA - monthB)
+	months := make(map[time.Time]int64)
+	month := func(day time.Time) int64 {
+		n, known := months[day]
+		if !known {
+			n, _ = monthNumber(day)
+			months[day] = n
 		}
-		return compareKeys(a.key, b.key)
+		return n
+	}
+	slices.SortFunc(rows, func(a, b dayRow) int { // in the order of the table
+		return cmp.Or(cmp.Compare(month(a.day), month(b.day)), compareKeys(a.key, b.key), a.day.Compare(b.day), compareBools(a.frozen, b.frozen))
 	})
 	for len(rows) > 0 {
-		month, _ := monthNumber(rows[0].day)
-		n := 1
-		for ; n < len(rows) && rows[n].key == rows[0].key; n++ {
-			if other, _ := monthNumber(rows[n].day); other != month {
-				break
-			}
+		first, n := month(rows[0].day), 1
+		for n < len(rows) && rows[n].key == rows[0].key && month(rows[n].day) == first {
+			n++
 		}
-		if err := saveMonth(ctx, read, write, seq, rows[:n], args(month, &rows[0].key)); err != nil {
+		if err := saveMonth(ctx, read, write, seq, rows[:n], args(first, &rows[0].key)); err != nil {
 			return fmt.Errorf("write days of %s: %w", rows[0].key, err)
 		}
 		rows = rows[n:]
 	}
 	return nil
+}
+
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // saveMonth packs days of one month of one connector or pile.

@@ -34,14 +34,8 @@ type SumKey struct {
 
 // Compare orders keys.
 func (k SumKey) Compare(o SumKey) int {
-	b := func(v bool) int {
-		if v {
-			return 1
-		}
-		return 0
-	}
 	return cmp.Or(cmp.Compare(k.County, o.County), cmp.Compare(k.Operator, o.Operator), cmp.Compare(k.Kind, o.Kind),
-		cmp.Compare(b(k.Rural), b(o.Rural)), cmp.Compare(b(k.DC), b(o.DC)))
+		compareBools(k.Rural, o.Rural), compareBools(k.DC, o.DC))
 }
 
 // A MinuteSum is the minutes of a day of many connectors, and what they delivered.
@@ -87,4 +81,5 @@ type TownshipDay struct {
 	Reason      string
 	NotObserved bool
 	Proven      bool
+	Story       bool // of a simulated past: counted in the sums of divisions, and kept by itself only where it tells something new
 }
