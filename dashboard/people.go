@@ -85,11 +85,39 @@ type me struct {
 	Public         bool                `json:"public"`
 	PolicyDocument string              `json:"policy_document"`
 	Build          string              `json:"build"`
+	Story          *story              `json:"story"` // nil: the log begins with real readings
 }
 
-func (d *Dashboard) viewMe(v *viewer) me {
+// A story says that the past that is shown is simulated, and how much of it is judged.
+type story struct {
+	Name    string `json:"name"`
+	Percent int    `json:"percent"`
+}
+
+// story gives the one that the log begins with.
+func (d *Dashboard) story(ctx context.Context) *story {
+	s, err := d.registry.Story(ctx)
+	if err != nil || s == nil {
+		return d.noStory(ctx, err)
+	}
+	percent, err := d.registry.StoryJudged(ctx, s)
+	if err != nil {
+		return d.noStory(ctx, err)
+	}
+	return &story{Name: s.Name, Percent: percent}
+}
+
+func (d *Dashboard) noStory(ctx context.Context, err error) *story {
+	if err != nil && ctx.Err() == nil {
+		d.log.Warn("whether the past is a story cannot be told", "err", err)
+	}
+	return nil
+}
+
+func (d *Dashboard) viewMe(ctx context.Context, v *viewer) me {
 	m := me{
-		Role: string(v.Role), Name: v.name, FullName: v.fullName, Scope: v.Scope, ScopeName: d.scopeName(v.Grant), May: v.words(),
+		Story: d.story(ctx),
+		Role:  string(v.Role), Name: v.name, FullName: v.fullName, Scope: v.Scope, ScopeName: d.scopeName(v.Grant), May: v.words(),
 		MustChange: v.mustChange, Demo: v.demo, Public: d.cfg.Public, PolicyDocument: d.cfg.PolicyDocument, Build: d.build,
 	}
 	if v.may(needsReading) {
@@ -115,7 +143,7 @@ func (d *Dashboard) scopeName(g registry.Grant) string {
 }
 
 func (d *Dashboard) getMe(w http.ResponseWriter, r *http.Request) error {
-	return reply(w, r, d.viewMe(viewerOf(r)))
+	return reply(w, r, d.viewMe(r.Context(), viewerOf(r)))
 }
 
 // A demoAccount is one that anyone may sign in with.
@@ -191,7 +219,7 @@ func (d *Dashboard) postSession(w http.ResponseWriter, r *http.Request) error {
 	d.signIns.WithLabelValues(way, "in").Inc()
 	v.public = d.cfg.Public
 	http.SetCookie(w, d.cookie(r, v.session, time.Now().Add(d.cfg.SessionFor)))
-	return reply(w, r, d.viewMe(&v))
+	return reply(w, r, d.viewMe(r.Context(), &v))
 }
 
 func (d *Dashboard) passwordSignIn(ctx context.Context, name, password string, by registry.Actor) (viewer, error) {
@@ -246,7 +274,7 @@ func (d *Dashboard) deleteSession(w http.ResponseWriter, r *http.Request) error 
 		d.hub.doubt()
 	}
 	http.SetCookie(w, d.cookie(r, "", time.Unix(1, 0)))
-	return reply(w, r, d.viewMe(&viewer{public: d.cfg.Public}))
+	return reply(w, r, d.viewMe(r.Context(), &viewer{public: d.cfg.Public}))
 }
 
 // postPassword changes the viewer's own password. Its other sessions end.
@@ -276,7 +304,7 @@ func (d *Dashboard) postPassword(w http.ResponseWriter, r *http.Request) error {
 	v.public = d.cfg.Public
 	d.hub.doubt()
 	http.SetCookie(w, d.cookie(r, v.session, time.Now().Add(d.cfg.SessionFor)))
-	return reply(w, r, d.viewMe(&v))
+	return reply(w, r, d.viewMe(r.Context(), &v))
 }
 
 // An accountView is an account as an admin sees it.

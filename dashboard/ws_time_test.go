@@ -59,7 +59,11 @@ func (shelf) Divisions() []charge.Division {
 		{Code: "371721102", Name: "普连集镇", Level: charge.Township, Parent: "371721", Kind: charge.KindTown},
 	}
 }
-func (shelf) Ping(context.Context) error                                  { return nil }
+func (shelf) Ping(context.Context) error                     { return nil }
+func (shelf) Story(context.Context) (*registry.Story, error) { return nil, nil } //nolint:nilnil // none
+
+func (shelf) StoryJudged(context.Context, *registry.Story) (int, error) { return 0, nil }
+
 func (shelf) DivisionsAsOf(context.Context) (string, error)               { return "2023-06-30", nil }
 func (shelf) Targets(context.Context) ([]registry.Target, error)          { return nil, nil }
 func (shelf) History(context.Context, series.Query) ([]series.Row, error) { return nil, nil }

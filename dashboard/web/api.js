@@ -15,7 +15,8 @@ export class Problem extends Error {
 /**
  * Who looks at the page; null until the server has said. role is '' while it wants a sign-in.
  * @type {Store<{role: string, name: string, full_name: string, scope: string, scope_name: string, home: string, may: string[],
- *   must_change: boolean, demo: boolean, public: boolean, policy_document: string, build: string} | null>}
+ *   must_change: boolean, demo: boolean, public: boolean, policy_document: string, build: string,
+ *   story: {name: string, percent: number} | null} | null>}
  */
 export const me = new Store(/** @type {any} */ (null));
 

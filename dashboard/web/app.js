@@ -50,6 +50,18 @@ function Page({ parts: [part = '', id = ''] }) {
   }
 }
 
+/** Says that the past is simulated, and while it is being judged how much of it is. */
+function StoryBar() {
+  const who = useStore(me);
+  const story = who && who.story;
+  const waiting = Boolean(story) && story.percent < 100;
+  useEffect(() => {
+    const again = waiting ? setInterval(() => whoAmI().catch(() => {}), 2000) : undefined;
+    return () => clearInterval(again);
+  }, [waiting]);
+  return story ? html`<p class="cut-bar demo-bar" role="status">${waiting ? t('storyJudged', { percent: num(story.percent) }) : t('storyBar')}</p>` : null;
+}
+
 /** How fresh the page is. */
 function LiveState() {
   const [{ state, heard }, now] = useStores([connection, seconds]);
@@ -123,6 +135,7 @@ function App() {
     </header>
     ${!wantsSignIn && html`<${CutBar} />`}
     <${DemoBar} />
+    <${StoryBar} />
     <main id="main" tabindex="-1" ref=${main}>${mustChange ? html`<${FirstPassword} />` : wantsSignIn ? html`<${SignIn} />` : html`<${Page} parts=${parts} />`}</main>
     ${!wantsSignIn && html`<nav class="tabs" aria-label=${t('pages')}>${[...tabs, 'more'].map((part) => html`<a key=${part} href=${href(part ? [part] : [])}
       aria-current=${part === here || (part === 'more' && !tabs.includes(/** @type {any} */ (here))) ? 'page' : undefined}>${t(/** @type {any} */ (part || 'overview'))}</a>`)}</nav>`}`;

@@ -86,6 +86,8 @@ const words = {
   stActive: ['正常', 'active'],
   stDisabled: ['{at} 停用', 'disabled {at}'],
   stLocked: ['锁定至 {at}', 'locked until {at}'],
+  storyBar: ['演示数据：2023 年以来的历史由模拟生成，不是实际记录。', 'Demo data: the past since 2023 is simulated, nobody measured it.'],
+  storyJudged: ['演示数据：正在重放 2023 年以来的模拟历史，已完成 {percent}%。', 'Demo data: the simulated past since 2023 is being played, {percent} % so far.'],
   stDemo: ['演示', 'demo'],
   stVouched: ['由 {issuer} 认证', 'by {issuer}'],
   stMustChange: ['待修改密码', 'must change the password'],
