@@ -20,7 +20,7 @@ var ErrReal = errors.New("the log holds real readings already")
 type Told struct {
 	Partition int
 	At        time.Time
-	Readings  []charge.Reading // several hundreds at most
+	Readings  []charge.Reading // several hundreds at most; used again for the next
 }
 
 // Backfill writes a story into a log that holds nothing else, and gives the sequence of its last message. Each
@@ -52,7 +52,9 @@ func (l *Log) Backfill(ctx context.Context, story iter.Seq[Told]) (last uint64, 
 		}
 		data := binary.AppendVarint([]byte{backfillVersion}, t.At.UnixMilli())
 		for i := range t.Readings {
-			data = appendReading(data, &t.Readings[i])
+			if r := &t.Readings[i]; r.Received.After(told[t.Partition]) {
+				data = appendReading(data, r)
+			}
 		}
 		if err := settle(t.Partition); err != nil {
 			return 0, err
