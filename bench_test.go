@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -40,6 +41,7 @@ func benchFigures() []figure {
 	door := &doorBench{}
 	return []figure{
 		{ID: "demo.page_up_s", Goal: "<= 60", Unit: "s", measure: demoPageUp},
+		{ID: "demo.story_judged_s", Goal: "<= 60", Unit: "s", measure: demoStory},
 		{ID: "demo.stop_s", Goal: "<= 5", Unit: "s", measure: demoStop},
 		{ID: "demo.pile_to_websocket_ms", Goal: "<= 1000", Unit: "ms", measure: pileToWebSocket},
 		{ID: "demo.readings_per_s", Unit: "readings/s", measure: demoReadings},
@@ -180,10 +182,10 @@ func registerSome(b *testing.B, dir string, n int) (*simulator.Fleet, map[charge
 }
 
 // demoProgram starts `pilewatch demo` in a new directory.
-func demoProgram(b *testing.B) *program {
+func demoProgram(b *testing.B, more ...string) *program {
 	b.Helper()
 	p := &program{t: b, dir: b.TempDir(), http: freeAddr(b), mqtt: freeAddr(b)}
-	p.args = []string{"demo", "--data", p.dir, "--http", p.http, "--mqtt", p.mqtt}
+	p.args = append([]string{"demo", "--data", p.dir, "--http", p.http, "--mqtt", p.mqtt}, more...)
 	p.start()
 	b.Cleanup(p.kill)
 	return p
@@ -197,9 +199,31 @@ func demoPageUp(b *testing.B) float64 {
 	return time.Since(begun).Seconds()
 }
 
+// demoStory is from the start of the demo, in a new directory, until all of its fleet's past is judged.
+func demoStory(b *testing.B) float64 {
+	begun := time.Now()
+	p := demoProgram(b)
+	p.ready(time.Minute)
+	if err := eventually(b.Context(), 10*time.Minute, func() error {
+		answer, err := http.Get("http://" + p.http + "/api/v1/me")
+		if err != nil {
+			return err
+		}
+		defer answer.Body.Close()
+		var me struct{ Story struct{ Percent int } }
+		if err := json.NewDecoder(answer.Body).Decode(&me); err != nil || me.Story.Percent < 100 {
+			return fmt.Errorf("%d %% judged: %w", me.Story.Percent, err)
+		}
+		return nil
+	}); err != nil {
+		b.Fatal(err)
+	}
+	return time.Since(begun).Seconds()
+}
+
 // demoStop is how long a demo whose fleet reports takes from Ctrl-C to its end.
 func demoStop(b *testing.B) float64 {
-	p := demoProgram(b)
+	p := demoProgram(b, "--story", simulator.NoStory)
 	p.ready(time.Minute)
 	if err := eventually(b.Context(), time.Minute, func() error {
 		if n := p.metric(b, "gateway_log_readings_total"); n < 3000 {

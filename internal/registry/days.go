@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -67,27 +68,26 @@ func saveDays(ctx context.Context, tx *sql.Tx, seq int64, rows []dayRow, get, pu
 	if err := prepareAll(ctx, tx, map[string]**sql.Stmt{get: &read, put: &write}); err != nil {
 		return err
 	}
-	months := make(map[time.Time]int64)
-	month := func(day time.Time) int64 {
-		n, known := months[day]
-		if !known {
-			n, _ = monthNumber(day)
-			months[day] = n
-		}
-		return n
+	// In the order of the table. Rows come by day, so each month's are gathered rather than all sorted.
+	type packed struct {
+		month int64
+		key   charge.ConnectorKey
 	}
-	slices.SortFunc(rows, func(a, b dayRow) int { // in the order of the table
-		return cmp.Or(cmp.Compare(month(a.day), month(b.day)), compareKeys(a.key, b.key), a.day.Compare(b.day), compareBools(a.frozen, b.frozen))
-	})
-	for len(rows) > 0 {
-		first, n := month(rows[0].day), 1
-		for n < len(rows) && rows[n].key == rows[0].key && month(rows[n].day) == first {
-			n++
+	groups := make(map[packed][]dayRow)
+	var month int64
+	var of time.Time // the day that month is of
+	for _, row := range rows {
+		if !row.day.Equal(of) || of.IsZero() {
+			of = row.day
+			month, _ = monthNumber(of)
 		}
-		if err := saveMonth(ctx, read, write, seq, rows[:n], args(first, &rows[0].key)); err != nil {
-			return fmt.Errorf("write days of %s: %w", rows[0].key, err)
+		at := packed{month, row.key}
+		groups[at] = append(groups[at], row)
+	}
+	for _, at := range slices.SortedFunc(maps.Keys(groups), func(a, b packed) int { return cmp.Or(cmp.Compare(a.month, b.month), compareKeys(a.key, b.key)) }) {
+		if err := saveMonth(ctx, read, write, seq, groups[at], args(at.month, &at.key)); err != nil {
+			return fmt.Errorf("write days of %s: %w", at.key, err)
 		}
-		rows = rows[n:]
 	}
 	return nil
 }
