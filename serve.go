@@ -114,7 +114,13 @@ func (c *DemoCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer) erro
 	c.Dashboard.Demo = true
 	c.partitions = demoPartitions
 	p, g, page, err := c.open(ctx, log, &c.Dashboard, func(p *parts) (err error) {
-		if fleet, note, err = ensureFleet(ctx, c.Data, p.registry, p.directory, c.Piles, c.Seed, c.Story); err != nil {
+		story := c.Story
+		if err := p.journal.TakesStory(ctx); errors.Is(err, journal.ErrReal) {
+			story = simulator.NoStory // a new fleet's; one that has a past keeps it
+		} else if err != nil {
+			return err
+		}
+		if fleet, note, err = ensureFleet(ctx, c.Data, p.registry, p.directory, c.Piles, c.Seed, story); err != nil {
 			return err
 		}
 		if note.Story == simulator.Plan2023 {

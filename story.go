@@ -134,6 +134,15 @@ func (c *SimulatorBackfillCmd) write(ctx context.Context, p *parts, out io.Write
 	if err := p.openJournal(func() (*journal.Log, error) { return journal.Open(ctx, cfg, p.log) }); err != nil {
 		return err
 	}
+	known, err := p.registry.Story(ctx)
+	if err != nil {
+		return err
+	}
+	if known == nil || !known.Told { // before anything is registered
+		if err := p.journal.TakesStory(ctx); err != nil {
+			return fmt.Errorf("backfill %s: %w; choose another directory with --data", c.Data, err)
+		}
+	}
 	fleet, note, err := ensureFleet(ctx, c.Data, p.registry, p.directory, c.Piles, c.Seed, c.Story)
 	if err != nil {
 		return err
@@ -144,8 +153,6 @@ func (c *SimulatorBackfillCmd) write(ctx context.Context, p *parts, out io.Write
 	begun := time.Now()
 	fresh, err := writeStory(ctx, p.journal, p.registry, fleet, begun)
 	switch {
-	case errors.Is(err, journal.ErrReal):
-		return fmt.Errorf("backfill %s: %w; choose another directory with --data", c.Data, err)
 	case err != nil:
 		return fmt.Errorf("backfill %s: %w", c.Data, err)
 	case !fresh:

@@ -74,6 +74,12 @@ func (l *Log) Backfill(ctx context.Context, story iter.Seq[Told]) (last uint64, 
 	return last, err
 }
 
+// TakesStory fails with ErrReal where Backfill would.
+func (l *Log) TakesStory(ctx context.Context) error {
+	_, err := l.toldUntil(ctx)
+	return err
+}
+
 // toldUntil gives up to when each partition holds a story; ErrReal where one holds anything else.
 func (l *Log) toldUntil(ctx context.Context) ([]time.Time, error) {
 	told := make([]time.Time, l.partitions)
