@@ -92,7 +92,7 @@ func (p *parts) tellStory(ctx context.Context, fleet *simulator.Fleet) error {
 
 func unlessDone(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it was stopped
 	}
 	return err
 }

@@ -123,7 +123,7 @@ type past struct {
 func (f *Fleet) past(i int, until time.Time) []moment {
 	pile := &f.Piles[i]
 	bad := f.habits[pile.Operator].bad()
-	p := &past{rng: rand.New(rand.NewPCG(f.Seed^storyStream, uint64(i))), fleet: f, i: i, until: until, quiet: quietDays, repair: repairHours}
+	p := &past{rng: rand.New(rand.NewPCG(f.Seed^storyStream, uint64(i))), fleet: f, i: i, until: until, quiet: quietDays, repair: repairHours} //nolint:gosec // an index
 	of := func(good, atBad float64) float64 {
 		if bad {
 			return atBad
