@@ -20,6 +20,7 @@ import (
 type Gateway struct {
 	log      *journal.Log
 	writer   *journal.Writer
+	revision func() int64 // of the registry
 	rejects  *rejectRecorder
 	listener *listener // nil where the gateway listens nowhere
 	bridges  []*bridge
@@ -34,7 +35,7 @@ func New(cfg *Config, data string, log *journal.Log, dir *registry.Directory, lo
 		return nil, err
 	}
 	logger = logger.With("service", "gateway")
-	g := &Gateway{log: log, writer: log.NewWriter(logger, reg), name: cfg.Name}
+	g := &Gateway{log: log, writer: log.NewWriter(logger, reg), revision: dir.Rev, name: cfg.Name}
 	g.writer.Bound(cfg.MaxWaitingBytes)
 	g.writer.KeepFree(cfg.LogMinFree)
 	pace := newPace(cfg.MaxPileRate, cfg.MaxOperatorRate)
@@ -168,6 +169,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	doors, ctx := errgroup.WithContext(ctx) // one that cannot serve ends the others
 	behind.Go(func() error { return g.writer.Run(store) })
 	behind.Go(func() error { return g.rejects.run(store) })
+	doors.Go(func() error { tickAtRevisions(ctx, g.revision, g.writer.Tick); return nil })
 	if g.listener != nil {
 		doors.Go(func() error { return g.listener.run(ctx) })
 	}

@@ -62,8 +62,13 @@ var benchDay = []struct {
 	at     time.Duration
 	status charge.Status
 }{
-	{0, charge.Idle}, {5 * time.Hour, charge.Charging}, {6 * time.Hour, charge.Idle}, {11 * time.Hour, charge.Idle},
-	{15 * time.Hour, charge.Charging}, {16 * time.Hour, charge.Idle}, {20 * time.Hour, charge.Idle},
+	{0, charge.Idle},
+	{5 * time.Hour, charge.Charging},
+	{6 * time.Hour, charge.Idle},
+	{11 * time.Hour, charge.Idle},
+	{15 * time.Hour, charge.Charging},
+	{16 * time.Hour, charge.Idle},
+	{20 * time.Hour, charge.Idle},
 }
 
 func newBenchProvince(piles, publicOf int) *benchProvince {

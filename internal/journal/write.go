@@ -52,6 +52,7 @@ type Writer struct {
 	mu   sync.Mutex
 	next *flush        // gathering
 	full chan struct{} // told when next has flushReadings
+	tell chan struct{} // told when a tick is wanted
 }
 
 // flush is what goes to the log together.
@@ -84,7 +85,7 @@ func (l *Log) NewWriter(log *slog.Logger, reg prometheus.Registerer) *Writer {
 	return &Writer{
 		log: l, slog: log, disk: d,
 		room: semaphore.NewWeighted(waitingBytes), most: waitingBytes,
-		full: make(chan struct{}, 1),
+		full: make(chan struct{}, 1), tell: make(chan struct{}, 1),
 		metrics: writerMetrics{
 			readings: f.NewCounter(prometheus.CounterOpts{Name: "gateway_log_readings_total", Help: "Readings stored in the log."}),
 			messages: f.NewCounter(prometheus.CounterOpts{Name: "gateway_log_messages_total", Help: "Batches stored in the log."}),
@@ -197,9 +198,9 @@ func (w *Writer) Run(ctx context.Context) error {
 		store(w.tick())
 	}
 	for {
-		due, full := ticks.C, w.full
+		due, full, soon := ticks.C, w.full, w.tell
 		if w.log.diskLow.Load() {
-			due, full = nil, nil // nobody can be heard, and so no time passes for those who judge
+			due, full, soon = nil, nil, nil // nobody can be heard, and so no time passes for those who judge
 		}
 		select {
 		case <-ctx.Done():
@@ -210,6 +211,8 @@ func (w *Writer) Run(ctx context.Context) error {
 			return nil
 		case <-again.C:
 		case <-due:
+			store(w.tick())
+		case <-soon:
 			store(w.tick())
 		case <-full:
 			store(w.gather(ctx))
@@ -250,6 +253,14 @@ func (w *Writer) take() *flush {
 	f := w.next
 	w.next = nil
 	return f
+}
+
+// Tick lets Run store a tick at once, beside those of every 10 s.
+func (w *Writer) Tick() {
+	select {
+	case w.tell <- struct{}{}:
+	default: // one is wanted already
+	}
 }
 
 // tick is a flush of a record without readings for each partition.
