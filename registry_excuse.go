@@ -55,29 +55,31 @@ func (c *RegistryExcuseListCmd) Run(ctx context.Context, log *slog.Logger, out i
 
 // RegistryExcuseGrantCmd is `pilewatch registry excuse grant ID --by NAME`.
 type RegistryExcuseGrantCmd struct {
-	ID int64  `arg:"" help:"As list shows it."`
-	By string `required:"" help:"The officer who grants." placeholder:"NAME"`
+	ID  int64  `arg:"" help:"As list shows it."`
+	By  string `required:"" help:"The officer who grants." placeholder:"NAME"`
+	Why string `help:"The reason." placeholder:"TEXT"`
 }
 
 // Run grants the claim.
 func (c *RegistryExcuseGrantCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer, parent *RegistryCmd) error {
-	return decideExcuse(ctx, log, out, parent, c.ID, true, c.By)
+	return decideExcuse(ctx, log, out, parent, c.ID, true, c.By, c.Why)
 }
 
 // RegistryExcuseRefuseCmd is `pilewatch registry excuse refuse ID --by NAME`.
 type RegistryExcuseRefuseCmd struct {
-	ID int64  `arg:"" help:"As list shows it."`
-	By string `required:"" help:"The officer who refuses." placeholder:"NAME"`
+	ID  int64  `arg:"" help:"As list shows it."`
+	By  string `required:"" help:"The officer who refuses." placeholder:"NAME"`
+	Why string `help:"The reason." placeholder:"TEXT"`
 }
 
 // Run refuses the claim.
 func (c *RegistryExcuseRefuseCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer, parent *RegistryCmd) error {
-	return decideExcuse(ctx, log, out, parent, c.ID, false, c.By)
+	return decideExcuse(ctx, log, out, parent, c.ID, false, c.By, c.Why)
 }
 
-func decideExcuse(ctx context.Context, log *slog.Logger, out io.Writer, parent *RegistryCmd, id int64, granted bool, by string) error {
+func decideExcuse(ctx context.Context, log *slog.Logger, out io.Writer, parent *RegistryCmd, id int64, granted bool, by, why string) error {
 	return parent.with(ctx, log, func(r *registry.Registry) error {
-		if err := r.DecideExcuse(ctx, id, granted, by); err != nil {
+		if err := r.DecideExcuse(ctx, id, granted, by, why); err != nil {
 			return err
 		}
 		word := charge.Refused

@@ -44,6 +44,7 @@ type Excuse struct {
 	By       string    // who entered it
 	Decided  time.Time // granted or refused; zero while claimed
 	Judge    string    // who decided
+	Why      string    // in the words of who decided; may be ""
 }
 
 // A Span is a time from From to before Until.

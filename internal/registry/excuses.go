@@ -38,7 +38,7 @@ type ExcuseQuery struct {
 	Until    time.Time
 }
 
-const excuseFields = "e.id, e.kind, e.state, e.operator, e.pile, e.division, e.begins, e.ends, e.cause, e.document, e.entered, e.by_whom, e.decided, e.judge"
+const excuseFields = "e.id, e.kind, e.state, e.operator, e.pile, e.division, e.begins, e.ends, e.cause, e.document, e.entered, e.by_whom, e.decided, e.judge, e.why"
 
 // Excuses gives the excuses that match, by their begin.
 func (r *Registry) Excuses(ctx context.Context, q ExcuseQuery) ([]charge.Excuse, error) {
@@ -74,7 +74,7 @@ func readExcuses(ctx context.Context, q querier, where string, args ...any) ([]c
 		var e charge.Excuse
 		var from, until, entered, decided sql.NullInt64
 		if err := rows.Scan(&e.ID, &e.Kind, &e.State, &e.Operator, &e.Pile, &e.Division, &from, &until, &e.Cause, &e.Document,
-			&entered, &e.By, &decided, &e.Judge); err != nil {
+			&entered, &e.By, &decided, &e.Judge, &e.Why); err != nil {
 			return err
 		}
 		e.From, e.Until = fromMillis(from, charge.Zone), fromMillis(until, charge.Zone)
@@ -117,8 +117,8 @@ func (r *Registry) ClaimExcuse(ctx context.Context, e charge.Excuse) (charge.Exc
 	return e, nil
 }
 
-// DecideExcuse grants or refuses a claim. ErrUnknownExcuse where nothing is claimed under the number.
-func (r *Registry) DecideExcuse(ctx context.Context, id int64, granted bool, judge string) error {
+// DecideExcuse grants or refuses a claim; why may be "". ErrUnknownExcuse where nothing is claimed under the number.
+func (r *Registry) DecideExcuse(ctx context.Context, id int64, granted bool, judge, why string) error {
 	err := r.inWrite(ctx, func(tx *sql.Tx) error {
 		found, err := readExcuses(ctx, tx, "WHERE e.id = ? AND e.state = ?", id, string(charge.Claimed))
 		if err != nil {
@@ -134,7 +134,7 @@ func (r *Registry) DecideExcuse(ctx context.Context, id int64, granted bool, jud
 		if _, err := nextRev(ctx, tx, "excuses"); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE excuses SET state = ?, decided = ?, judge = ? WHERE id = ?", string(state), r.now().UnixMilli(), judge, id)
+		_, err = tx.ExecContext(ctx, "UPDATE excuses SET state = ?, decided = ?, judge = ?, why = ? WHERE id = ?", string(state), r.now().UnixMilli(), judge, why, id)
 		return err
 	})
 	if err != nil {

@@ -110,10 +110,10 @@ func TestOnlyAnOfficerGrants(t *testing.T) {
 	if err != nil || e.State != charge.Claimed || e.ID == 0 || !e.Entered.Equal(now) || count() != 0 {
 		t.Errorf("ClaimExcuse: got %+v, %v, %d granted", e, err, count())
 	}
-	if err := r.DecideExcuse(t.Context(), e.ID, true, "李四"); err != nil || count() != 1 {
+	if err := r.DecideExcuse(t.Context(), e.ID, true, "李四", ""); err != nil || count() != 1 {
 		t.Errorf("granted: got %v, %d in force", err, count())
 	}
-	if err := r.DecideExcuse(t.Context(), e.ID, false, "李四"); !errors.Is(err, ErrUnknownExcuse) {
+	if err := r.DecideExcuse(t.Context(), e.ID, false, "李四", ""); !errors.Is(err, ErrUnknownExcuse) {
 		t.Errorf("decide twice: got %v", err)
 	}
 	late := claim
@@ -122,7 +122,7 @@ func TestOnlyAnOfficerGrants(t *testing.T) {
 		t.Errorf("maintenance entered late: got %+v, %v", e, err)
 	}
 	other, _ := r.ClaimExcuse(t.Context(), charge.Excuse{Kind: charge.PowerCut, Operator: "MA3CLQP01", Cause: "storm", From: now, Until: now.Add(time.Hour)})
-	if err := r.DecideExcuse(t.Context(), other.ID, false, "李四"); err != nil || count() != 1 {
+	if err := r.DecideExcuse(t.Context(), other.ID, false, "李四", ""); err != nil || count() != 1 {
 		t.Errorf("refused: got %v, %d in force", err, count())
 	}
 	for _, wrong := range []charge.Excuse{

@@ -1,0 +1,127 @@
+package registry
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"pilewatch/internal/charge"
+)
+
+// DelayBounds are where the counts of delays end, from the device's clock to ours: a message counts in the
+// first bound that it does not exceed, or beyond the last. A negative one is a clock that is ahead.
+var DelayBounds = [...]time.Duration{
+	-time.Hour, -5 * time.Minute, -time.Minute, -5 * time.Second, 5 * time.Second, time.Minute, 5 * time.Minute, time.Hour, 24 * time.Hour,
+}
+
+// A QualityKey is of what messages are counted.
+type QualityKey struct {
+	Month    time.Time // any time in it; 00:00 of its first day, Asia/Shanghai, where it is given
+	Operator charge.OperatorID
+}
+
+// A Quality is what came of an operator's messages in a month.
+type Quality struct {
+	Messages int64
+	Late     int64 // longer under way than the policy's lateness limit
+	OffClock int64 // the device's clock was so wrong that the gateway's time counts
+	Numbered int64 // told a seq
+	Missing  int64 // numbers between two that came, less those that came late
+	Twice    int64
+	Restarts int64                       // the count began anew
+	Delays   [len(DelayBounds) + 1]int64 // by DelayBounds, and beyond
+	Rejects  map[string]int64            // messages that could not be used, by reason
+}
+
+// Add adds what was counted apart.
+func (q *Quality) Add(o *Quality) {
+	q.Messages += o.Messages
+	q.Late += o.Late
+	q.OffClock += o.OffClock
+	q.Numbered += o.Numbered
+	q.Missing += o.Missing
+	q.Twice += o.Twice
+	q.Restarts += o.Restarts
+	for i := range q.Delays {
+		q.Delays[i] += o.Delays[i]
+	}
+	for reason, n := range o.Rejects {
+		if q.Rejects == nil {
+			q.Rejects = make(map[string]int64)
+		}
+		q.Rejects[reason] += n
+	}
+}
+
+// AddQuality adds counts to what is stored, all or none.
+func (r *Registry) AddQuality(ctx context.Context, counts map[QualityKey]*Quality) error {
+	err := r.inWrite(ctx, func(tx *sql.Tx) error {
+		for key, q := range counts {
+			month, _ := monthNumber(key.Month)
+			sum, err := readQuality(ctx, tx, month, key.Operator)
+			if err != nil {
+				return err
+			}
+			sum.Add(q)
+			if sum.Rejects == nil {
+				sum.Rejects = map[string]int64{}
+			}
+			delays, err := json.Marshal(sum.Delays)
+			if err != nil {
+				return err
+			}
+			rejects, err := json.Marshal(sum.Rejects)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO quality_month (month, operator, messages, late, off_clock, numbered, missing, twice,
+				restarts, delays, rejects) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, month, string(key.Operator), sum.Messages, sum.Late, sum.OffClock,
+				sum.Numbered, sum.Missing, sum.Twice, sum.Restarts, string(delays), string(rejects)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("count messages of %d operators: %w", len(counts), err)
+	}
+	return nil
+}
+
+const qualityFields = "messages, late, off_clock, numbered, missing, twice, restarts, delays, rejects"
+
+func readQuality(ctx context.Context, q querier, month int64, operator charge.OperatorID) (Quality, error) {
+	sum, err := scanQuality(q.QueryRowContext(ctx, "SELECT "+qualityFields+" FROM quality_month WHERE month = ? AND operator = ?", month, string(operator)).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Quality{}, nil
+	}
+	return sum, err
+}
+
+func scanQuality(scan func(...any) error, before ...any) (Quality, error) {
+	var q Quality
+	var delays, rejects []byte
+	if err := scan(append(before, &q.Messages, &q.Late, &q.OffClock, &q.Numbered, &q.Missing, &q.Twice, &q.Restarts, &delays, &rejects)...); err != nil {
+		return q, err
+	}
+	return q, errors.Join(json.Unmarshal(delays, &q.Delays), json.Unmarshal(rejects, &q.Rejects))
+}
+
+// Qualities gives what came of each operator's messages in a month; one of which nothing came is left out.
+func (r *Registry) Qualities(ctx context.Context, month time.Time) (map[charge.OperatorID]Quality, error) {
+	number, _ := monthNumber(month)
+	all := make(map[charge.OperatorID]Quality)
+	err := each(ctx, r.read, func(rows *sql.Rows) error {
+		var operator charge.OperatorID
+		q, err := scanQuality(rows.Scan, &operator)
+		all[operator] = q
+		return err
+	}, "SELECT operator, "+qualityFields+" FROM quality_month WHERE month = ?", number)
+	if err != nil {
+		return nil, fmt.Errorf("read quality of %s: %w", month.In(charge.Zone).Format("2006-01"), err)
+	}
+	return all, nil
+}
