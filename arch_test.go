@@ -15,7 +15,7 @@ import (
 var mayImport = map[string][]string{
 	"":                      {"gateway", "ingest", "ingest/longfailed", "dashboard", "simulator", "internal/charge", "internal/wire", "internal/journal", "internal/policy", "internal/registry", "internal/series", "internal/cases"},
 	"gateway":               {"internal/charge", "internal/wire", "internal/journal", "internal/registry"},
-	"ingest":                {"internal/charge", "internal/journal", "internal/series", "internal/policy", "internal/registry", "internal/availability", "internal/cases"},
+	"ingest":                {"internal/charge", "internal/journal", "internal/series", "internal/policy", "internal/registry", "internal/availability", "internal/cases", "internal/quality"},
 	"ingest/health":         {"internal/charge", "internal/policy"},
 	"ingest/coverage":       {"internal/charge", "internal/policy"},
 	"ingest/load":           {"internal/charge"},

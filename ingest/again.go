@@ -29,6 +29,8 @@ type again struct {
 	known knownRun
 	marks []mark
 	mute  bool // it cannot be asked, and that was said
+
+	repeated uint64 // of the log: what comes again up to here was read before it was wound back
 }
 
 // A knownRun is what again remembers through a restart.
@@ -87,6 +89,7 @@ func (a *again) begin(ctx context.Context, log *journal.Log) (rewound bool, err 
 		if err := log.Rewind(ctx, historyConsumer, a.known.After); err != nil {
 			return false, err
 		}
+		a.repeated = backlog.Confirmed
 	}
 	a.known.Run = run // after the log was wound back: a kill in between does it twice
 	return rewound, a.save(ctx, log)

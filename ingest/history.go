@@ -43,6 +43,7 @@ type history struct {
 	resting resting
 	again   *again                                                  // nil where the store forgets nothing
 	touch   func(ctx context.Context, batch []charge.Reading) error // told what was written, before it is confirmed; nil: nobody
+	tally   *tally                                                  // counts messages as they come; nil: nobody does
 
 	stored  atomic.Int64 // readings that the store has taken
 	mu      sync.Mutex
@@ -111,6 +112,9 @@ func (h *history) run(ctx context.Context, log *journal.Log) error {
 			}
 			if rewound {
 				h.metrics.rewound.Inc()
+				if h.tally != nil {
+					h.tally.skipTo(h.again.repeated)
+				}
 				h.resting = newResting(restingAtMost) // an idle may be among what was forgotten
 			}
 		}
@@ -175,6 +179,9 @@ func (h *history) read(ctx context.Context, durable *journal.Durable, work chan<
 		}
 		if len(deliveries) == 0 {
 			continue
+		}
+		if h.tally != nil {
+			h.tally.add(deliveries)
 		}
 		j := job{batch: h.worthKeeping(deliveries), deliveries: deliveries}
 		for i := range deliveries {

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
 	"pilewatch/internal/registry"
 )
@@ -29,6 +31,7 @@ type Ingest struct {
 	history  *history
 	windows  *windows // nil where the store has none
 	days     *days    // nil where the store has none
+	tally    *tally
 	tidier   *tidier
 	groups   *groups
 	newOwner func(partition int, epoch uint64) *owner
@@ -46,6 +49,9 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 		return nil, err
 	}
 	in := &Ingest{log: log, registry: reg, store: store, slog: logger, metrics: metrics, holder: cmp.Or(cfg.Name, rand.Text()), history: newHistory(cfg, store, log.PublishReject, logger, metrics)}
+	in.tally = newTally(reg, func(at time.Time) time.Duration { return dir.Policies().At(at).Lateness },
+		func(id charge.OperatorID) bool { _, ok := dir.Operator(id); return ok }, logger)
+	in.history.tally = in.tally
 	if ws, ok := store.(windowStore); ok {
 		in.windows = newWindows(ws, dir, log.PartitionOf, log, logger, metrics)
 		in.history.touch = in.windows.touch
@@ -76,6 +82,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return in.history.run(ctx, in.log) })
 	g.Go(func() error { return in.history.watch(ctx, in.log) })
+	g.Go(func() error { return in.tally.run(ctx) })
 	if in.windows != nil {
 		g.Go(func() error { return in.windows.run(ctx) })
 	}
@@ -99,6 +106,7 @@ func (in *Ingest) tasks() []task {
 		all = append(all, task{"days", func(ctx context.Context, _ uint64) error { return in.days.run(ctx) }})
 	}
 	all = append(all, task{"groups", func(ctx context.Context, _ uint64) error { return in.groups.run(ctx) }})
+	all = append(all, task{"rejects", func(ctx context.Context, _ uint64) error { return in.tally.followRejects(ctx, in.log) }})
 	return append(all, task{"tidy", func(ctx context.Context, _ uint64) error { in.tidier.run(ctx); return nil }})
 }
 
