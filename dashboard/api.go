@@ -62,29 +62,47 @@ func (e endpoint) and(method string, answer handler) endpoint {
 // endpoints is the API. What openapi.yaml says of it a test compares.
 func (d *Dashboard) endpoints() map[string]endpoint {
 	return map[string]endpoint{
-		"/api/v1/coverage":                 get(needsReading, d.getCoverage),
-		"/api/v1/townships":                get(needsReading, d.getTownships),
-		"/api/v1/piles":                    get(needsReading, d.getPiles),
-		"/api/v1/piles/{id}":               get(needsReading, d.getPile),
-		"/api/v1/piles/{id}/history":       get(needsReading, d.getHistory),
-		"/api/v1/piles/{id}/sessions":      get(needsReading, d.getSessions),
-		"/api/v1/load":                     get(needsLoad, d.getLoad),
-		"/api/v1/energy":                   get(needsLoad, d.getEnergy),
-		"/api/v1/targets":                  get(needsReading, d.getTargets),
-		"/api/v1/rejects":                  get(needsRecords, d.getRejects),
-		"/api/v1/unknown":                  get(needsRecords, d.getUnknown),
-		"/api/v1/bridges":                  get(needsBridges, d.getBridges),
-		"/api/v1/events":                   get(needsReading, d.getEvents),
-		"/api/v1/export/{file}":            get(needsReading, d.getExport),
-		"/api/v1/me":                       get(needsNothing, d.getMe),
-		"/api/v1/session":                  get(needsNothing, d.getSignIns).and(http.MethodPost, d.postSession).and(http.MethodDelete, d.deleteSession),
-		"/api/v1/password":                 {needsPassword, handlers{http.MethodPost: d.postPassword}},
-		"/api/v1/accounts":                 get(needsAdmin, d.getAccounts).and(http.MethodPost, d.postAccount),
-		"/api/v1/accounts/{name}/{action}": {needsAdmin, handlers{http.MethodPost: d.postAccountAction}},
-		"/api/v1/account-log":              get(needsAdmin, d.getAccountLog),
-		"/api/v1/tokens":                   get(needsAdmin, d.getTokens).and(http.MethodPost, d.postToken),
-		"/api/v1/tokens/{token}":           {needsAdmin, handlers{http.MethodDelete: d.deleteToken}},
-		"/api/v1/openapi.yaml":             get(needsReading, d.getOpenAPI),
+		"/api/v1/coverage":                      get(needsReading, d.getCoverage),
+		"/api/v1/townships":                     get(needsReading, d.getTownships),
+		"/api/v1/piles":                         get(needsReading, d.getPiles).and(http.MethodPost, d.allowed(needsDecisions, d.postPile)),
+		"/api/v1/piles/{id}":                    get(needsReading, d.getPile),
+		"/api/v1/piles/{id}/history":            get(needsReading, d.getHistory),
+		"/api/v1/piles/{id}/sessions":           get(needsReading, d.getSessions),
+		"/api/v1/load":                          get(needsLoad, d.getLoad),
+		"/api/v1/energy":                        get(needsLoad, d.getEnergy),
+		"/api/v1/targets":                       get(needsReading, d.getTargets),
+		"/api/v1/rejects":                       get(needsRecords, d.getRejects),
+		"/api/v1/unknown":                       get(needsRecords, d.getUnknown),
+		"/api/v1/bridges":                       get(needsBridges, d.getBridges),
+		"/api/v1/events":                        get(needsReading, d.getEvents),
+		"/api/v1/operators":                     get(needsReading, d.getOperators),
+		"/api/v1/availability":                  get(needsReading, d.getAvailability),
+		"/api/v1/quality":                       get(needsRecords, d.getQuality),
+		"/api/v1/policies":                      get(needsReading, d.getPolicies),
+		"/api/v1/excuses":                       get(needsExcuses, d.getExcuses).and(http.MethodPost, d.allowed(needsClaims, d.postExcuse)),
+		"/api/v1/excuses/{id}/{decision}":       {needsDecisions, handlers{http.MethodPost: d.postExcuseDecision}},
+		"/api/v1/confirmations":                 get(needsDecisions, d.getConfirmations),
+		"/api/v1/confirmations/{id}/{decision}": {needsDecisions, handlers{http.MethodPost: d.postConfirmation}},
+		"/api/v1/export/{file}":                 get(needsReading, d.getExport),
+		"/api/v1/me":                            get(needsNothing, d.getMe),
+		"/api/v1/session":                       get(needsNothing, d.getSignIns).and(http.MethodPost, d.postSession).and(http.MethodDelete, d.deleteSession),
+		"/api/v1/password":                      {needsPassword, handlers{http.MethodPost: d.postPassword}},
+		"/api/v1/accounts":                      get(needsAdmin, d.getAccounts).and(http.MethodPost, d.postAccount),
+		"/api/v1/accounts/{name}/{action}":      {needsAdmin, handlers{http.MethodPost: d.postAccountAction}},
+		"/api/v1/account-log":                   get(needsAdmin, d.getAccountLog),
+		"/api/v1/tokens":                        get(needsAdmin, d.getTokens).and(http.MethodPost, d.postToken),
+		"/api/v1/tokens/{token}":                {needsAdmin, handlers{http.MethodDelete: d.deleteToken}},
+		"/api/v1/openapi.yaml":                  get(needsReading, d.getOpenAPI),
+	}
+}
+
+// allowed is a method that needs more than its path does.
+func (d *Dashboard) allowed(needs need, answer handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := viewerOf(r).refusal(needs); err != nil {
+			return err
+		}
+		return answer(w, r)
 	}
 }
 
@@ -638,44 +656,6 @@ func stepOf(text string) (time.Duration, error) {
 		return step, nil
 	}
 	return 0, badRequest(fmt.Sprintf("step %q: want raw, or whole seconds, minutes, hours or days, like 30s, 1m, 15m, 1h, 1d", clip(text)))
-}
-
-// A targetView is one aim of the plan beside what there is; null is "no data".
-type targetView struct {
-	Indicator  string   `json:"indicator"`
-	NameZH     string   `json:"name_zh"`
-	NameEN     string   `json:"name_en"`
-	Unit       string   `json:"unit"`
-	Year       int      `json:"year"`
-	Value      float64  `json:"value"`
-	Kind       string   `json:"kind"`
-	Comparison string   `json:"comparison"`
-	Reported   *float64 `json:"reported"`
-	Connected  *float64 `json:"connected"`
-	Document   string   `json:"document"`
-}
-
-func (d *Dashboard) getTargets(w http.ResponseWriter, r *http.Request) error {
-	if err := d.notLoaded(); err != nil {
-		return err
-	}
-	code, err := d.divisionOf(r)
-	if err != nil {
-		return err
-	}
-	targets, err := d.registry.Targets(r.Context())
-	if err != nil {
-		return err
-	}
-	rows := []targetView{}
-	for _, t := range targets {
-		if t.Division == code {
-			rows = append(rows, targetView{
-				t.Indicator, t.NameZH, t.NameEN, t.Unit, t.Year, t.Value, t.Kind, t.Comparison, t.Reported, t.Connected, t.Document,
-			})
-		}
-	}
-	return replyTagged(w, r, map[string]any{"targets": rows})
 }
 
 func (d *Dashboard) getRejects(w http.ResponseWriter, r *http.Request) error {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"log/slog"
@@ -20,8 +21,10 @@ import (
 	"golang.org/x/time/rate"
 
 	"pilewatch/dashboard/web"
+	"pilewatch/internal/availability"
 	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
+	"pilewatch/internal/policy"
 	"pilewatch/internal/registry"
 	"pilewatch/internal/series"
 )
@@ -33,7 +36,10 @@ type Divisions interface {
 	Operators() []charge.Operator
 	Pile(id charge.PileID) (*registry.Pile, bool)
 	Piles() iter.Seq[*registry.Pile]
+	Stations() iter.Seq[*charge.Station]
+	Policies() policy.Policies
 	Rev() int64
+	Refresh(ctx context.Context) error
 }
 
 // Registry is what the dashboard asks the registry; *registry.Registry is one.
@@ -47,6 +53,30 @@ type Registry interface {
 	Targets(ctx context.Context) ([]registry.Target, error)
 	Story(ctx context.Context) (*registry.Story, error)
 	StoryJudged(ctx context.Context, s *registry.Story) (int, error)
+	Figures
+	Decisions
+}
+
+// Figures are what was counted over days and months; *registry.Registry has them.
+type Figures interface {
+	EachConnectorMonth(ctx context.Context, q registry.MonthQuery, fn func(days []registry.ConnectorDay) error) error
+	EachPileMonth(ctx context.Context, q registry.MonthQuery, fn func(days []registry.PileDay) error) error
+	EachConnectorNow(ctx context.Context, fn func(c *registry.ConnectorNow) error) error
+	DaySums(ctx context.Context, q registry.SumQuery) ([]registry.DaySum, error)
+	CoverageDays(ctx context.Context, division charge.DivisionCode, scope registry.Scope, from, to time.Time) ([]registry.CoverageDay, error)
+	ConnectionRates(ctx context.Context, division charge.DivisionCode) ([]registry.ConnectionRate, error)
+	Qualities(ctx context.Context, month time.Time) (map[charge.OperatorID]registry.Quality, error)
+}
+
+// Decisions are what people enter and decide; *registry.Registry keeps them.
+type Decisions interface {
+	Excuses(ctx context.Context, q registry.ExcuseQuery) ([]charge.Excuse, error)
+	ClaimExcuse(ctx context.Context, e charge.Excuse) (charge.Excuse, error)
+	DecideExcuse(ctx context.Context, id int64, granted bool, judge, why string) error
+	Confirmations(ctx context.Context) ([]registry.Confirmation, error)
+	Confirm(ctx context.Context, id int64, confirmed bool, judge string) error
+	PolicyFiles(ctx context.Context) ([]registry.PolicyFile, error)
+	Import(ctx context.Context, table registry.Table, src io.Reader) (registry.Imported, error)
 }
 
 // Feed is where changes come from; *journal.Log is one.
@@ -87,6 +117,10 @@ type Dashboard struct {
 	coverage *coverage
 	recent   *recent
 	bridges  bridges
+	stations once[period, map[stationKey]*stationSum]
+	nevi     once[time.Time, map[stationKey]availability.Figure]
+	told     once[struct{}, map[stationKey]stationNow]
+	findings once[time.Time, map[charge.OperatorID]*findings]
 	hub      *hub
 	token    *fileToken
 	oidc     *oidcSignIn // nil without a provider
@@ -156,6 +190,10 @@ func newDashboard(cfg *Config, data string, files fs.FS, from Sources, log *slog
 		// Without CheckOrigin the library lets only the page's own origin in.
 		upgrader: websocket.Upgrader{HandshakeTimeout: writeWithin, EnableCompression: true},
 	}
+	d.stations.holds, d.stations.make = figuresHold, d.sumStations
+	d.nevi.holds, d.nevi.make = figuresHold, d.sumNEVI
+	d.told.holds, d.told.make = nowHolds, d.countNow
+	d.findings.holds, d.findings.make = figuresHold, d.findIn
 	reg.MustRegister(d.coverage)
 	d.routes()
 	return d, nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -165,61 +164,63 @@ func (d *Dashboard) townshipSheet(r *http.Request, w words) (*sheet, error) {
 	}, nil
 }
 
-// An operatorCount is what is in service of an operator.
-type operatorCount struct{ stations, piles, public, connectors int }
-
-// operatorSheet counts what is in service by operator, as far as the viewer may see the piles.
+// operatorSheet is what operators' page shows, as far as the viewer may see the piles.
 func (d *Dashboard) operatorSheet(r *http.Request, w words) (*sheet, error) {
 	code, err := d.divisionOf(r)
 	if err != nil {
 		return nil, err
 	}
-	v, now := viewerOf(r), time.Now()
-	inService := func(opened, closed time.Time) bool {
-		return !opened.After(now) && (closed.IsZero() || closed.After(now))
+	p, err := periodOf(r, operatorDaysMost)
+	if err != nil {
+		return nil, err
 	}
-	counts := map[charge.OperatorID]*operatorCount{}
-	stations := map[*charge.Station]bool{}
-	for p := range d.divisions.Piles() {
-		s := p.Station
-		if !s.Township.Within(code) || v.sightOf(s.Kind, p.ID.Operator, s.Township) == hidden || !inService(s.Opened, s.Closed) {
-			continue
-		}
-		guns := 0
-		for _, c := range p.Connectors {
-			if inService(c.Opened, c.Closed) {
-				guns++
-			}
-		}
-		if guns == 0 {
-			continue
-		}
-		of := counts[p.ID.Operator]
-		if of == nil {
-			of = &operatorCount{}
-			counts[p.ID.Operator] = of
-		}
-		if !stations[s] {
-			stations[s] = true
-			of.stations++
-		}
-		of.piles++
-		of.connectors += guns
-		if s.Kind == charge.Public {
-			of.public++
-		}
+	definition, err := definitionOf(r)
+	if err != nil {
+		return nil, err
 	}
-	operators := slices.DeleteFunc(slices.Clone(d.divisions.Operators()), func(o charge.Operator) bool { return counts[o.ID] == nil })
+	rows, err := d.operatorRows(r, code, p, definition)
+	if err != nil {
+		return nil, err
+	}
+	zh, en, source := definition.Names()
+	from, to := p.text()
 	return &sheet{
 		zh: "运营商", en: "Operators",
-		about: d.about(r, w, code, [2]string{w.of("统计范围", "Counted"), w.of("在用设施", "in service")}),
+		about: d.about(r, w, code, [2]string{w.of("统计范围", "Counted"), w.of("在用设施", "in service")}, [2]string{w.of("日期", "Days"), from + " – " + to},
+			[2]string{w.of("可用率口径", "Availability by"), w.of(zh, en) + " · " + source}),
 		columns: []column{
-			{"运营商编码", "operator", 14}, {"名称", "name", 24}, {"站", "stations", 10}, {"桩", "piles", 10}, {"其中公共桩", "public_piles", 12}, {"枪", "connectors", 11},
+			{"运营商编码", "operator", 14},
+			{"名称", "name", 24},
+			{"站", "stations", 10},
+			{"桩", "piles", 10},
+			{"其中公共桩", "public_piles", 12},
+			{"枪", "connectors", 11},
+			{"在线枪", "online", 10},
+			{"可用枪", "usable", 10},
+			{"可用率", "availability", 12},
+			{"95% 下限", "low_95", 10},
+			{"95% 上限", "high_95", 10},
+			{"名次", "rank", 8},
+			{"已修复次数", "repaired", 11},
+			{"未修复", "open", 9},
+			{"修复中位数 h", "repair_median_h", 14},
+			{"修复均值（30 天限）h", "repair_mean_30d_h", 18},
+			{"本月拒收", "rejects_this_month", 12},
+			{"接入登记桩", "registered_piles", 12},
+			{"72 小时内在线桩", "heard_72h_piles", 16},
 		},
 		rows: func(row func(...any) error) error {
-			for _, o := range operators {
-				c := counts[o.ID]
-				if err := row(string(o.ID), o.Name, c.stations, c.piles, c.public, c.connectors); err != nil {
+			for i := range rows {
+				o := &rows[i]
+				a := &o.Availability
+				registered, recent := 0, 0
+				for _, c := range o.Connection {
+					registered += c.Registered
+					recent += c.Recent
+				}
+				err := row(string(o.Operator), o.Name, o.Stations, o.Piles, o.PublicPiles, o.Connectors, o.Online, o.Usable, a.Share, a.Low, a.High, a.Rank,
+					o.Repair.Repaired, o.Repair.Open, o.Repair.MedianHours, o.Repair.MeanHours, o.Rejects, registered, recent)
+				if err != nil {
 					return err
 				}
 			}
@@ -233,7 +234,7 @@ func (d *Dashboard) targetSheet(r *http.Request, w words) (*sheet, error) {
 	if err != nil {
 		return nil, err
 	}
-	targets, err := d.registry.Targets(r.Context())
+	rows, err := d.targetRows(r.Context(), code, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -247,16 +248,25 @@ func (d *Dashboard) targetSheet(r *http.Request, w words) (*sheet, error) {
 			{"目标", "target", 12},
 			{"统计", "reported", 12},
 			{"接入", "connected", 12},
+			{"今日应达", "due_today", 12},
+			{"差", "shortfall", 12},
+			{"逾期天数", "days_overdue", 10},
+			{"日均增加", "per_day", 12},
+			{"预计达到", "projected", 12},
+			{"最早（10%）", "earliest_10", 12},
+			{"最晚（90%）", "latest_90", 12},
 			{"性质", "kind", 8},
 			{"文件", "document", 40},
 		},
 		rows: func(row func(...any) error) error {
-			for _, t := range targets {
-				if t.Division != code {
-					continue
+			for i := range rows {
+				t := &rows[i]
+				pace := t.Pace
+				if pace == nil {
+					pace = &paceView{}
 				}
-				err := row(w.of(t.NameZH, t.NameEN), t.Unit, t.Year, w.code(t.Comparison), t.Value,
-					t.Reported, t.Connected, w.code(t.Kind), t.Document)
+				err := row(w.of(t.NameZH, t.NameEN), t.Unit, t.Year, w.code(t.Comparison), t.Value, t.Reported, t.Connected, t.Due, t.Shortfall, t.DaysOverdue,
+					pace.PerDay, pace.On, pace.Early, pace.Late, w.code(t.Kind), t.Document)
 				if err != nil {
 					return err
 				}

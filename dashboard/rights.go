@@ -35,13 +35,16 @@ func (v *viewer) same(o *viewer) bool {
 type need int
 
 const (
-	needsNothing  need = iota // signing in itself
-	needsReading              // something to read
-	needsLoad                 // figures that tell operators' business: load and energy
-	needsRecords              // what was rejected and what is unknown: samples of payloads
-	needsBridges              // operators' brokers, all of them
-	needsPassword             // an account with a password here
-	needsAdmin                // accounts, tokens and what was done to them
+	needsNothing   need = iota // signing in itself
+	needsReading               // something to read
+	needsLoad                  // figures that tell operators' business: load and energy
+	needsRecords               // what was rejected and what is unknown: samples of payloads
+	needsBridges               // operators' brokers, all of them
+	needsExcuses               // excused time and who asks for it
+	needsClaims                // asking for excused time
+	needsDecisions             // granting and confirming what operators ask for, registering piles
+	needsPassword              // an account with a password here
+	needsAdmin                 // accounts, tokens and what was done to them
 )
 
 // may tells whether a viewer has what a path needs.
@@ -56,6 +59,12 @@ func (v *viewer) may(n need) bool {
 	case needsRecords:
 		return v.Role == registry.Officer || v.Role == registry.Operator || v.Role == registry.Admin
 	case needsBridges:
+		return v.Role == registry.Officer || v.Role == registry.Admin
+	case needsExcuses:
+		return v.Role == registry.Officer || v.Role == registry.Reviewer || v.Role == registry.Operator || v.Role == registry.Admin
+	case needsClaims:
+		return v.Role == registry.Officer || v.Role == registry.Operator || v.Role == registry.Admin
+	case needsDecisions:
 		return v.Role == registry.Officer || v.Role == registry.Admin
 	case needsPassword:
 		return v.account != 0 && v.local && !v.demo
@@ -84,7 +93,7 @@ func (v *viewer) words() []string {
 	for _, w := range []struct {
 		need need
 		word string
-	}{{needsLoad, "load"}, {needsRecords, "records"}, {needsBridges, "bridges"}, {needsPassword, "password"}, {needsAdmin, "accounts"}} {
+	}{{needsLoad, "load"}, {needsRecords, "records"}, {needsBridges, "bridges"}, {needsExcuses, "excuses"}, {needsClaims, "claims"}, {needsDecisions, "decisions"}, {needsPassword, "password"}, {needsAdmin, "accounts"}} {
 		if v.may(w.need) {
 			all = append(all, w.word)
 		}
@@ -184,4 +193,32 @@ func (v *viewer) maySeeReject(r *journal.Reject, province charge.DivisionCode, t
 	}
 	township, known := townshipOf(charge.PileID{Operator: charge.OperatorID(r.Operator), Equipment: r.Pile})
 	return known && v.within(township)
+}
+
+// excuseScope is where an excuse lies: the township of its pile, its division, or nowhere ("") where it is
+// of a whole operator or of a pile that is not registered any more.
+func excuseScope(e *charge.Excuse, townshipOf func(charge.PileID) (charge.DivisionCode, bool)) charge.DivisionCode {
+	if e.Pile != "" {
+		township, _ := townshipOf(charge.PileID{Operator: e.Operator, Equipment: e.Pile})
+		return township
+	}
+	return e.Division
+}
+
+// mayDecide tells whether what lies somewhere is the viewer's to decide; what lies nowhere is for those
+// of the whole province.
+func (v *viewer) mayDecide(where, province charge.DivisionCode) bool {
+	return v.may(needsDecisions) && (v.within(province) || where != "" && v.within(where))
+}
+
+// maySeeExcuse tells whether an excuse is there for the viewer: those of its own piles, of piles and divisions
+// in its scope, and of the divisions around it.
+func (v *viewer) maySeeExcuse(e *charge.Excuse, where, province charge.DivisionCode) bool {
+	if v.Role == registry.Operator {
+		return e.Operator == "" || string(e.Operator) == v.Scope
+	}
+	if e.Operator == "" && charge.DivisionCode(v.Scope).Within(e.Division) {
+		return true
+	}
+	return v.within(province) || where != "" && v.within(where)
 }

@@ -129,6 +129,30 @@ var matrix = []struct {
 	{"GET /api/v1/unknown", "/api/v1/unknown?operator=MA3CLQP02", "", "401 404 200 200 404 404 200 403 200"},
 	{"GET /api/v1/events", "/api/v1/events", "", "401 200 200 200 200 200 200 403 200"},
 	{"GET /api/v1/events", "/api/v1/events?division=3701", "", "401 404 404 200 404 200 200 403 404"},
+	{"GET /api/v1/operators", "/api/v1/operators", "", "401 200 200 200 200 200 200 403 200"},
+	{"GET /api/v1/operators", "/api/v1/operators?division=371721&definition=nevi", "", "401 200 200 200 200 200 200 403 200"},
+	{"GET /api/v1/operators", "/api/v1/operators?division=3701", "", "401 404 404 200 404 200 200 403 404"},
+	{"GET /api/v1/availability", "/api/v1/availability", "", "401 200 200 200 200 200 200 403 200"},
+	{"GET /api/v1/availability", "/api/v1/availability?division=3701", "", "401 404 404 200 404 200 200 403 404"},
+	{"GET /api/v1/availability", "/api/v1/availability?operator=MA3CLQP02&by=month", "", "401 200 200 200 200 404 200 403 200"},
+	{"GET /api/v1/quality", "/api/v1/quality", "", "401 404 200 200 404 200 200 403 200"},
+	{"GET /api/v1/quality", "/api/v1/quality?operator=MA3CLQP02&month=2025-02", "", "401 404 200 200 404 404 200 403 200"},
+	{"GET /api/v1/policies", "/api/v1/policies", "", "401 200 200 200 200 200 200 403 200"},
+	// The first of these claims is granted below, the second is of a pile outside 曹县.
+	{"POST /api/v1/excuses", "/api/v1/excuses", `{"kind":"site","pile":"MA3CLQP01:P1","from":"2025-03-01T00:00:00Z","until":"2025-03-02T00:00:00Z","document":"〔2025〕1号"}`, "401 404 201 201 404 201 201 403 201"},
+	{"POST /api/v1/excuses", "/api/v1/excuses", `{"kind":"site","pile":"MA3CLQP02:FAR","from":"2025-03-01T00:00:00Z","until":"2025-03-02T00:00:00Z","document":"far"}`, "401 404 404 201 404 404 201 403 404"},
+	{"POST /api/v1/excuses", "/api/v1/excuses", `{"kind":"site","operator":"MA3CLQP02","from":"2025-03-01T00:00:00Z","until":"2025-03-02T00:00:00Z","document":"whole"}`, "401 404 404 201 404 404 201 403 404"},
+	{"GET /api/v1/excuses", "/api/v1/excuses", "", "401 404 200 200 200 200 200 403 200"},
+	{"GET /api/v1/excuses", "/api/v1/excuses?division=3701", "", "401 404 404 200 404 200 200 403 404"},
+	{"GET /api/v1/excuses", "/api/v1/excuses?pile=MA3CLQP02:P1", "", "401 404 200 200 200 404 200 403 200"},
+	{"POST /api/v1/excuses/{id}/{decision}", "/api/v1/excuses/1/grant", `{"why":"文件齐全"}`, "401 404 204 404 404 404 404 403 404"},
+	{"POST /api/v1/excuses/{id}/{decision}", "/api/v1/excuses/6/refuse", `{"why":"无关"}`, "401 404 404 204 404 404 404 403 404"}, // of FAR
+	{"POST /api/v1/excuses/{id}/{decision}", "/api/v1/excuses/8/refuse", `{"why":"无关"}`, "401 404 404 204 404 404 404 403 404"}, // of all of MA3CLQP02
+	{"GET /api/v1/confirmations", "/api/v1/confirmations", "", "401 404 200 200 404 404 200 403 200"},
+	{"POST /api/v1/confirmations/{id}/{decision}", "/api/v1/confirmations/1/accept", "", "401 404 404 204 404 404 404 403 404"}, // FAR's kind
+	{"POST /api/v1/confirmations/{id}/{decision}", "/api/v1/confirmations/2/refuse", "", "401 404 204 404 404 404 404 403 404"}, // S2's
+	{"POST /api/v1/piles", "/api/v1/piles", `{"operator":"MA3CLQP01","station":"S1","pile":"NEW","power_kw":60,"dc":true,"connectors":2}`, "401 404 201 409 404 404 409 403 409"},
+	{"POST /api/v1/piles", "/api/v1/piles", `{"operator":"MA3CLQP02","station":"FAR","pile":"FAR2","power_kw":60,"connectors":1}`, "401 404 404 201 404 404 409 403 404"},
 	{"GET /api/v1/export/{file}", "/api/v1/export/townships.csv", "", "401 200 200 200 200 200 200 403 200"},
 	{"GET /api/v1/export/{file}", "/api/v1/export/townships.csv?division=3701", "", "401 404 404 200 404 200 200 403 404"},
 	{"GET /api/v1/export/{file}", "/api/v1/export/townships.xlsx?division=371721", "", "401 200 200 200 200 200 200 403 200"},
@@ -169,6 +193,11 @@ func openMatrix(t *testing.T, cfg Config) *site {
 			{registry.Piles, "operator,station,pile,connector,power_kw,opened\nMA3CLQP02,FAR,FAR,1,60,2022-01-01\n"},
 		} {
 			if _, err := s.registry.Import(t.Context(), file.table, strings.NewReader(file.text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, kind := range []string{"MA3CLQP02,FAR,济南站,370102001,dedicated,2022-01-01", "MA3CLQP01,S2,曹城站,371721001,dedicated,2022-01-01"} { // each to be confirmed
+			if _, err := s.registry.Import(t.Context(), registry.Stations, strings.NewReader("operator,station,name,township,kind,opened\n"+kind+"\n")); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -117,6 +117,21 @@ func cell(v any) any {
 			return nil
 		}
 		return *v
+	case *int:
+		if v == nil {
+			return nil
+		}
+		return *v
+	case *int64:
+		if v == nil {
+			return nil
+		}
+		return *v
+	case *string:
+		if v == nil {
+			return nil
+		}
+		return *v
 	case *time.Time:
 		if v == nil {
 			return nil

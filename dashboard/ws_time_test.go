@@ -21,6 +21,7 @@ import (
 
 	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
+	"pilewatch/internal/policy"
 	"pilewatch/internal/registry"
 	"pilewatch/internal/series"
 )
@@ -29,8 +30,10 @@ import (
 // It holds what the feed has published, as the registry does.
 type shelf struct {
 	People // of which but one session is asked for
-	feed   *feed
-	until  time.Time // the session of the cookie hourCookie
+	Figures
+	Decisions
+	feed  *feed
+	until time.Time // the session of the cookie hourCookie
 }
 
 const hourCookie = cookieName + "=hour"
@@ -59,11 +62,14 @@ func (shelf) Divisions() []charge.Division {
 		{Code: "371721102", Name: "普连集镇", Level: charge.Township, Parent: "371721", Kind: charge.KindTown},
 	}
 }
-func (shelf) Ping(context.Context) error                     { return nil }
 func (shelf) Story(context.Context) (*registry.Story, error) { return nil, nil } //nolint:nilnil // none
 
 func (shelf) StoryJudged(context.Context, *registry.Story) (int, error) { return 0, nil }
 
+func (shelf) Stations() iter.Seq[*charge.Station]                         { return func(func(*charge.Station) bool) {} }
+func (shelf) Policies() policy.Policies                                   { return policy.NewPolicies() }
+func (shelf) Refresh(context.Context) error                               { return nil }
+func (shelf) Ping(context.Context) error                                  { return nil }
 func (shelf) DivisionsAsOf(context.Context) (string, error)               { return "2023-06-30", nil }
 func (shelf) Targets(context.Context) ([]registry.Target, error)          { return nil, nil }
 func (shelf) History(context.Context, series.Query) ([]series.Row, error) { return nil, nil }

@@ -151,16 +151,19 @@ func NEVIOf(days []Date, opened, month time.Time) Figure {
 	month = month.In(charge.Zone)
 	until := time.Date(month.Year(), month.Month(), 1, 0, 0, 0, 0, charge.Zone)
 	from := until.AddDate(-1, 0, 0)
-	if opened.After(from) {
-		return Figure{Definition: NEVI}
-	}
 	var m Minutes
 	for i := range days {
 		if d := &days[i]; !d.Day.Before(from) && d.Day.Before(until) {
 			m.Add(&d.Minutes)
 		}
 	}
-	if m.InService() == 0 {
+	return m.NEVI(opened, month)
+}
+
+// NEVI is NEVIOf where the minutes are those of the twelve months before already.
+func (m Minutes) NEVI(opened, month time.Time) Figure {
+	month = month.In(charge.Zone)
+	if from := time.Date(month.Year()-1, month.Month(), 1, 0, 0, 0, 0, charge.Zone); opened.After(from) || m.InService() == 0 {
 		return Figure{Definition: NEVI}
 	}
 	return Figure{Definition: NEVI, Up: max(0, yearMinutes-m.Out-m.Unknown), Of: yearMinutes}

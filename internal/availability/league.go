@@ -9,10 +9,10 @@ import (
 	"gonum.org/v1/gonum/stat"
 )
 
-const (
-	leagueConnectors = 30   // fewer are listed without a rank
-	leagueDraws      = 2000 // of the bootstrap
-)
+// LeagueFrom is from how many connectors on an entrant is ranked; those of fewer are listed without a rank.
+const LeagueFrom = 30
+
+const leagueDraws = 2000 // of the bootstrap
 
 // An Entrant is an operator, a division or a maker that is compared with others.
 type Entrant struct {
@@ -46,7 +46,7 @@ func League(entrants []Entrant) []Standing {
 		switch _, ok := s.Figure.Share(); {
 		case !ok:
 			s.Unranked = "not_measured"
-		case e.Connectors < leagueConnectors:
+		case e.Connectors < LeagueFrom:
 			s.Unranked = "few_connectors"
 		case len(stations) < 2:
 			s.Unranked = "one_station"
