@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"context"
-	"maps"
 	"sync"
 	"time"
 
@@ -72,7 +71,7 @@ func (o *once[K, V]) begin(ctx context.Context, key K) *making[V] {
 	}
 	for len(o.made) >= figuresKept {
 		var oldest K
-		for k, m := range maps.All(o.made) {
+		for k, m := range o.made {
 			if before := o.made[oldest]; before == nil || m.at.Before(before.at) {
 				oldest = k
 			}

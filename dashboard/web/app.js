@@ -4,29 +4,35 @@ import { Account, DemoBar, FirstPassword, isStranger, may } from './account.js';
 import { me, whoAmI } from './api.js';
 import { Coverage } from './coverage.js';
 import { EventsPage } from './events.js';
+import { Confirmations, Excuses } from './excuses.js';
 import { Segments } from './figure.js';
 import { clock, dateAndClock, num, span } from './format.js';
 import { lang, setLang, t } from './i18n.js';
 import { connect, connection, leave, STALE_AFTER } from './live.js';
+import { Operators } from './operators.js';
 import { Overview } from './overview.js';
 import { PilePage } from './pile.js';
 import { Piles } from './piles.js';
+import { Quality } from './quality.js';
 import { Rejects } from './rejects.js';
 import { href, route } from './route.js';
 import { Settings } from './settings.js';
 import { SignIn } from './signin.js';
+import { groupOf } from './subnav.js';
 import { remember, seconds, setTheme, theme, useStore, useStores } from './store.js';
+import { TargetsPage } from './targets.js';
+import { Unknown } from './unknown.js';
 
 /** What lies under the first word of an address; pages that are not in the bar have it as parent. */
 const pages = /** @type {const} */ ([
-  { part: '', word: 'overview' }, { part: 'coverage', word: 'coverage' }, { part: 'piles', word: 'piles' }, { part: 'rejects', word: 'rejects' }, { part: 'events', word: 'events' },
+  { part: '', word: 'overview' }, { part: 'coverage', word: 'coverage' }, { part: 'piles', word: 'piles' }, { part: 'operators', word: 'operators' }, { part: 'quality', word: 'quality' }, { part: 'targets', word: 'targetsPage' }, { part: 'events', word: 'events' },
 ]);
 /** Pages that not everyone has, and what one must be allowed for them. @type {Record<string, string>} */
-const needs = { rejects: 'records' };
+const needs = { quality: 'records', rejects: 'records', unknown: 'records', excuses: 'excuses', confirmations: 'decisions' };
 const tabs = /** @type {const} */ (['', 'coverage', 'piles', 'events']);
 
 /** @param {string} part */
-const parentOf = (part) => part === 'pile' ? 'piles' : part;
+const parentOf = (part) => part === 'pile' ? 'piles' : groupOf(part);
 
 /** @param {any} who @param {string} part */
 const has = (who, part) => !needs[part] || may(who, needs[part]);
@@ -41,7 +47,13 @@ function Page({ parts: [part = '', id = ''] }) {
     case 'coverage': return html`<${Coverage} code=${id || home} />`;
     case 'piles': return html`<${Piles} />`;
     case 'pile': return html`<${PilePage} key=${id} id=${id} />`;
+    case 'operators': return html`<${Operators} division=${home} />`;
+    case 'excuses': return html`<${Excuses} />`;
+    case 'confirmations': return html`<${Confirmations} />`;
+    case 'quality': return html`<${Quality} />`;
     case 'rejects': return html`<${Rejects} />`;
+    case 'unknown': return html`<${Unknown} />`;
+    case 'targets': return html`<${TargetsPage} division=${home} />`;
     case 'events': return html`<${EventsPage} division=${home} />`;
     case 'settings': return html`<${Settings} />`;
     case 'more': return html`<${More} />`;
@@ -92,11 +104,14 @@ function otherTheme() {
 }
 
 /** What the bar has no room for on a phone. */
-const More = () => html`<section class="panel list more"><h1>${t('more')}</h1>
-  ${has(useStore(me), 'rejects') && html`<p><a href=${href(['rejects'])}>${t('rejects')}</a></p>`}
+function More() {
+  const who = useStore(me);
+  return html`<section class="panel list more"><h1>${t('more')}</h1>
+  ${pages.filter((p) => !tabs.includes(/** @type {any} */ (p.part)) && has(who, p.part)).map((p) => html`<p key=${p.part}><a href=${href([p.part])}>${t(p.word)}</a></p>`)}
   <h2>${t('language')}</h2><${Segments} label=${t('language')} value=${lang.value} choices=${[{ value: 'zh', name: html`<span lang="zh-CN">中文</span>` }, { value: 'en', name: html`<span lang="en">English</span>` }]} onChoose=${setLang} />
   <h2>${t('appearance')}</h2><${Segments} label=${t('appearance')} value=${theme.value} choices=${[{ value: 'light', name: t('toLight') }, { value: 'dark', name: t('toDark') }]} onChoose=${otherTheme} />
   <h2>${t('account')}</h2><p><${Account} /></p></section>`;
+}
 
 const Logo = () => html`<svg class="logo" viewBox="0 0 20 20" aria-hidden="true"><rect class="eff" x="1" y="2" width="5" height="16" /><rect class="paper" x="8" y="10" width="5" height="8" /><rect class="none" x="15" y="16" width="4" height="2" /></svg>`;
 

@@ -10,6 +10,7 @@ import { Headline, KeyFigures } from './headline.js';
 import { Place, t, zoneName } from './i18n.js';
 import { useTopics } from './live.js';
 import { Load } from './load.js';
+import { League } from './operators.js';
 import { CountyMap, CountyTable } from './map.js';
 import { Mark } from './marks.js';
 import { reasonText } from './reasons.js';
@@ -41,6 +42,7 @@ export function Overview({ division }) {
     <${Targets} division=${division} />
     ${useStore(tall) && html`<section class="panel county-list" aria-labelledby="counties-title"><header><h2 id="counties-title">${t('counties')}</h2></header>
       <${CountyTable} counties=${counties} cities=${cities} measure=${measures.effective} /></section>`}
+    <${League} division=${division} />
     <${PaperTowns} rows=${rows} loaded=${loaded} division=${division} /></div>
   </div>`;
 }

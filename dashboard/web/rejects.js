@@ -6,6 +6,7 @@ import { moment, NO_DATA, num } from './format.js';
 import { t, term } from './i18n.js';
 import { pileHref, route, setQuery } from './route.js';
 import { useStore } from './store.js';
+import { SubNav } from './subnav.js';
 
 const REFRESH = 3_000; // there is no topic for them
 const SHOWN = 200;
@@ -39,7 +40,7 @@ export function Rejects() {
     e.preventDefault();
     setQuery({ operator: e.target.elements.operator.value.trim() });
   };
-  return html`<${Bridges} /><section class="panel list" aria-labelledby="rejects-title">
+  return html`<${SubNav} part="rejects" /><${Bridges} /><section class="panel list" aria-labelledby="rejects-title">
     <header><h1 id="rejects-title">${t('rejects')}</h1><p>${t('rejectsNote')}</p></header>
     <div class="controls">
       <${Segments} label=${t('reason')} value=${query.reason || ''} choices=${choices} onChoose=${(/** @type {string} */ reason) => setQuery({ reason })} />

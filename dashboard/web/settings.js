@@ -5,6 +5,7 @@ import { ChangePassword, Form, grantText, may, problemText } from './account.js'
 import { Failed, Reading } from './figure.js';
 import { moment, NO_DATA } from './format.js';
 import { t, term } from './i18n.js';
+import { Policy } from './policy.js';
 import { useStore } from './store.js';
 
 const ROLES = ['viewer', 'officer', 'reviewer', 'operator', 'admin'];
@@ -17,6 +18,7 @@ export function Settings() {
     <section class="panel" aria-labelledby="own-title"><header><h2 id="own-title">${t('ownAccount')}</h2></header>
       <dl class="facts"><div><dt>${t('accountName')}</dt><dd>${who.name}</dd></div><div><dt>${t('role')}</dt><dd>${grantText(who)}</dd></div></dl>
       ${may(who, 'password') && html`<h3>${t('changePassword')}</h3><${ChangePassword} />`}</section>
+    <${Policy} />
     ${may(who, 'accounts') && html`<${Accounts} /><${Tokens} /><${Log} />`}
   </article>`;
 }

@@ -136,9 +136,8 @@ func TestAPilesWholeDayIsThatOfItsMinutes(t *testing.T) {
 	for _, a := range kinds {
 		for _, b := range kinds {
 			var one, two, both Day
-			for i := range one.Minutes {
-				one.Minutes[i], two.Minutes[i] = a, b
-			}
+			one.add(dayMinutes, a)
+			two.add(dayMinutes, b)
 			one.EnergyWh, two.EnergyWh, one.Sessions, two.Sessions = 1000, 4000, 200, 100
 			both.Unite(&one, &two)
 			got := UniteWhole([]Minute{a, b}, []charge.DayMinutes{one.Sum(), two.Sum()})
