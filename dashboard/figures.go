@@ -127,11 +127,11 @@ type brokenSpell struct {
 // sumStations sums the minutes and outages of a period by station.
 func (d *Dashboard) sumStations(ctx context.Context, p period) (map[stationKey]*stationSum, error) {
 	sums := make(map[stationKey]*stationSum)
-	open := make(map[charge.ConnectorKey]brokenSpell)
+	open, yesterday := make(map[charge.ConnectorKey]brokenSpell), startOfDay(time.Now()).AddDate(0, 0, -1)
 	end := func(s *stationSum, o brokenSpell) {
 		outage := availability.Outage{Start: o.start, End: o.end}
-		if o.lastDay.Equal(p.to) && !o.end.Before(p.to.AddDate(0, 0, 1)) {
-			outage.End = time.Time{} // it lasts
+		if !o.lastDay.Before(earlierOf(p.to, yesterday)) && o.end.Equal(o.lastDay.AddDate(0, 0, 1)) {
+			outage.End = time.Time{} // it lasts; today's minutes may not be there yet
 		}
 		s.outages = append(s.outages, outage)
 	}

@@ -138,6 +138,9 @@ func TestOperatorsFiguresAreThoseOfTheirDays(t *testing.T) {
 		t.Errorf("NEVI: got %+v, want a figure of the months before", a)
 	}
 	// A county's officer is not told what is summed over an operator's messages everywhere.
+	if r := s.operatorsAs(t, provinceOfficer, "/api/v1/operators")["MA3CLQP02"].Repair; r.Open != 1 || r.Repaired != 0 {
+		t.Errorf("up to today, of which nothing is saved yet: got %+v, want HOME's outage open", r)
+	}
 	cao := s.operatorsAs(t, registry.Grant{Role: registry.Officer, Scope: "371721"}, path)
 	if cao["MA3CLQP01"].Rejects != nil {
 		t.Error("a county's officer is told of rejects of the whole operator")

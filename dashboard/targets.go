@@ -65,11 +65,6 @@ func (d *Dashboard) targetRows(ctx context.Context, code charge.DivisionCode, no
 		return nil, err
 	}
 	targets = slices.DeleteFunc(targets, func(t registry.Target) bool { return t.Division != code })
-	milestones := make(map[string][]projection.Milestone)
-	for i := range targets {
-		t := &targets[i]
-		milestones[t.Indicator] = append(milestones[t.Indicator], projection.Milestone{By: projection.YearEnd(t.Year), Value: t.Value})
-	}
 	paces := map[string]func() ([]projection.Day, float64, error){ // with how much of the target's unit one is
 		"township_coverage": func() ([]projection.Day, float64, error) { return d.coveragePace(ctx, code, today) },
 	}
@@ -92,7 +87,7 @@ func (d *Dashboard) targetRows(ctx context.Context, code charge.DivisionCode, no
 		if t.Kind == string(projection.Flow) {
 			from.By = time.Date(2023, 1, 1, 0, 0, 0, 0, charge.Zone) // as the plan's years begin
 		}
-		if due, ok := projection.Due(projection.Kind(t.Kind), from, milestones[t.Indicator], today); ok {
+		if due, ok := projection.Due(projection.Kind(t.Kind), from, milestonesTo(targets, t), today); ok {
 			v.Due = &due
 		}
 		actual := t.Reported
@@ -129,6 +124,17 @@ func (d *Dashboard) targetRows(ctx context.Context, code charge.DivisionCode, no
 		rows = append(rows, v)
 	}
 	return rows, nil
+}
+
+// milestonesTo are a target and those of earlier years on the way to it.
+func milestonesTo(targets []registry.Target, to *registry.Target) []projection.Milestone {
+	var way []projection.Milestone
+	for i := range targets {
+		if t := &targets[i]; t.Indicator == to.Indicator && t.Year <= to.Year {
+			way = append(way, projection.Milestone{By: projection.YearEnd(t.Year), Value: t.Value})
+		}
+	}
+	return way
 }
 
 func viewPace(p projection.Pace, one float64) *paceView {

@@ -1,5 +1,5 @@
 // @ts-check
-import { html, useRef, useState } from './vendor/htm/standalone.mjs';
+import { html, useState } from './vendor/htm/standalone.mjs';
 import { Form, may, problemText } from './account.js';
 import { me, post, useGet } from './api.js';
 import { Failed, Reading, Segments, Unit } from './figure.js';
@@ -21,14 +21,13 @@ function Of({ e }) {
 /** Grants or refuses, with a reason. @param {{e: any, onDone: () => void}} props */
 function Decide({ e, onDone }) {
   const [asks, setAsks] = useState('');
-  const first = useRef(/** @type {any} */ (null));
   if (!asks) return html`<button type="button" class="link" onClick=${() => setAsks('grant')}>${t('grant')}</button> <button type="button" class="link" onClick=${() => setAsks('refuse')}>${t('refuse')}</button>`;
   const send = async (/** @type {any} */ form) => {
     await post(`excuses/${e.id}/${asks}`, { why: form.elements.why.value.trim() });
     onDone();
   };
   return html`<${Form} class="line decide" label=${t(asks === 'grant' ? 'grant' : 'refuse')} send=${send}>
-    <label for=${'why-' + e.id}>${t('why')}</label><input id=${'why-' + e.id} name="why" required maxlength="500" ref=${first} autocomplete="off" />
+    <label for=${'why-' + e.id}>${t('why')}</label><input id=${'why-' + e.id} name="why" required maxlength="500" autocomplete="off" />
     <button type="button" class="link" onClick=${() => setAsks('')}>${t('cancel')}</button><//>`;
 }
 
@@ -81,6 +80,9 @@ export function Excuses() {
   ${may(who, 'claims') && html`<${Claim} onDone=${retry} />`}`;
 }
 
+/** @param {any} c @param {string} value */
+const valueText = (c, value) => value === '' ? NO_DATA : c.field === 'kind' ? term('tier_', value) : c.field === 'area' ? term('area_', value) : value;
+
 /** What imports ask for and an officer must confirm. */
 export function Confirmations() {
   const { data, error, retry } = useGet('confirmations', {}, 30_000);
@@ -91,9 +93,9 @@ export function Confirmations() {
     ${failure && html`<p class="failed" role="alert">${failure}</p>`}
     ${error && !data ? html`<${Failed} error=${error} retry=${retry} />` : !data && html`<${Reading} />`}
     ${data && !data.confirmations.length && html`<p class="empty">${t('noConfirmations')}</p>`}
-    ${data && data.confirmations.length > 0 && html`<table class="rows ledger confirmations" aria-labelledby="confirmations-title"><thead><tr><th scope="col">${t('excuseOf')}</th><th scope="col">${t('operator')}</th><th scope="col">${t('township')}</th><th scope="col">${t('field')}</th><th scope="col">${t('was')}</th><th scope="col">${t('asksFor')}</th><th scope="col">${t('created')}</th><th scope="col" class="n">${t('actions')}</th></tr></thead>
+    ${data && data.confirmations.length > 0 && html`<table class="rows ledger confirmations" aria-labelledby="confirmations-title"><thead><tr><th scope="col">${t('excuseOf')}</th><th scope="col">${t('operator')}</th><th scope="col">${t('township')}</th><th scope="col">${t('field')}</th><th scope="col">${t('was')}</th><th scope="col">${t('asksFor')}</th><th scope="col">${t('claimedBy')}</th><th scope="col" class="n">${t('actions')}</th></tr></thead>
       <tbody>${data.confirmations.map((/** @type {any} */ c) => html`<tr key=${c.id} data-confirmation=${c.id}><th scope="row">${c.pile ? html`<a href=${pileHref(c.pile)}>${c.pile}${c.connector && `:${c.connector}`}</a>` : c.station}</th><td class="quiet"><${Zh}>${c.operator_name || c.operator}<//></td><td><${Zh}>${c.place || NO_DATA}<//></td>
-        <td class="main">${term('col_', c.field)}</td><td class="sub">${c.before || NO_DATA}</td><td class="sub"><b>${c.value || NO_DATA}</b></td><td class="quiet">${moment(c.entered)}</td>
+        <td class="main">${term('col_', c.field)}</td><td class="sub">${valueText(c, c.before)}</td><td class="sub"><b>${valueText(c, c.value)}</b></td><td class="quiet">${moment(c.entered)}</td>
         <td class="n actions sub wide-cell"><button type="button" class="link" aria-label=${t('acceptOf', { id: c.id })} onClick=${() => decide(c.id, 'accept')}>${t('accept')}</button><button type="button" class="link" aria-label=${t('refuseOf', { id: c.id })} onClick=${() => decide(c.id, 'refuse')}>${t('refuse')}</button></td></tr>`)}</tbody></table>`}
   </section>`;
 }

@@ -93,7 +93,7 @@ export function Operators({ division }) {
   const shown = data ? columns(data) : [];
   const about = data && data.definitions.find((/** @type {any} */ d) => d.id === data.definition);
   return html`<${SubNav} part="operators" /><section class="panel list" aria-labelledby="operators-title">
-    <header><h1 id="operators-title">${t('operators')}</h1>${data && html`<p>${data.from} – ${data.to} · ${lang.value === 'zh' ? about.name_zh : about.name_en} · ${about.source}${about.asked !== null && ` · ${t(about.above ? 'askedAbove' : 'asked', { share: num(about.asked * 100) + '%' })}`}</p>`}</header>
+    <header><h1 id="operators-title">${t('operators')}</h1>${data && html`<p>${data.from} – ${data.to} · ${lang.value === 'zh' ? about.name_zh : about.name_en}${data.definition !== 'pilewatch' && ` · ${about.source}`}${about.asked !== null && ` · ${t(about.above ? 'askedAbove' : 'asked', { share: num(about.asked * 100) + '%' })}`}</p>`}</header>
     <div class="controls"><${Segments} label=${t('byDefinition')} value=${definition} choices=${['pilewatch', 'nevi', 'uk'].map((value) => ({ value, name: term('def_', value) }))} onChoose=${(/** @type {string} */ d) => setQuery({ definition: d })} />
       <${ExportLinks} table="operators" params=${{ division, definition }} /></div>
     ${error && !data ? html`<${Failed} error=${error} retry=${retry} />` : !data && html`<${Reading} />`}

@@ -105,12 +105,12 @@ export function Targets({ division }) {
 function Goal({ target }) {
   const { pace } = target, known = actual(target) !== null;
   const range = pace && pace.on ? `${pace.early ?? t('neverReached')} – ${pace.late ?? t('neverReached')}` : '';
-  return html`<li data-indicator=${target.indicator} data-year=${target.year}>
+  return html`<li data-indicator=${target.indicator} data-year=${target.year} class=${known ? '' : 'unknown'}>
     <span class="name"><span>${fullName(target)}</span><small>${t('byYearEnd', { year: target.year })} · <span lang="zh-CN">${target.document}</span></small></span>
     <${Bar} target=${target} />
     <span>${known ? html`<b>${amount(target, actual(target))}</b>` : NO_DATA} / ${amount(target, target.value)}
       <small>${t('reportedIs')} ${target.reported === null ? NO_DATA : amount(target, target.reported)} · ${t('connectedIs')} ${target.connected === null ? NO_DATA : amount(target, target.connected)}</small></span>
-    <span>${t('dueToday')} ${target.due === null ? NO_DATA : amount(target, target.due)}<small>${pace && pace.per_day !== null ? t('perDay', { n: (pace.per_day > 0 ? '+' : '') + difference(target, pace.per_day, 2), days: num(pace.days) }) : t('noPace')}</small></span>
+    <span class="pace">${t('dueToday')} ${target.due === null ? NO_DATA : amount(target, target.due)}<small>${pace && pace.per_day !== null ? t('perDay', { n: (pace.per_day > 0 ? '+' : '') + difference(target, pace.per_day, 2), days: num(pace.days) }) : t('noPace')}</small></span>
     <span class=${behind(target) ? 'short' : ''}>${behind(target) && html`<span aria-hidden="true">▲ </span>`}${known ? gap(target) : NO_DATA}
       <small>${target.days_overdue > 0 ? t('overdue', { n: num(target.days_overdue) }) : ''}${target.days_overdue > 0 && range ? ' · ' : ''}${range}</small></span></li>`;
 }
