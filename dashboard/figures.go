@@ -98,7 +98,6 @@ type stationKey struct {
 // A stationSum is the minutes of a station's connectors over some days.
 type stationSum struct {
 	ours, rapid availability.Minutes // rapid: of public connectors from 50 kW on
-	nevi        availability.Figure
 	outages     []availability.Outage
 }
 
@@ -324,13 +323,12 @@ const seldomShare = 0.25 // of the minutes that are not excused
 func (d *Dashboard) findIn(ctx context.Context, month time.Time) (map[charge.OperatorID]*findings, error) {
 	limits := quality.DefaultLimits()
 	type pileSum struct {
-		usable, wh   int64
-		from, until  time.Time
-		seldom       seldomPile
-		heard        int64
-		township     charge.DivisionCode
-		charges      bool // it is of a kind that others can charge at
-		days, closed int
+		usable, wh  int64
+		from, until time.Time
+		seldom      seldomPile
+		heard       int64
+		township    charge.DivisionCode
+		charges     bool // others may charge at it, too
 	}
 	type place struct {
 		wh    int64

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -127,9 +128,7 @@ func (row *qualityRow) take(q registry.Quality) {
 		share := float64(came) / float64(came+row.Missing)
 		row.Completeness = &share
 	}
-	for reason, n := range q.Rejects {
-		row.Rejects[reason] = n
-	}
+	maps.Copy(row.Rejects, q.Rejects)
 }
 
 func (row *qualityRow) find(f *findings, sees func(charge.PileID) bool) {

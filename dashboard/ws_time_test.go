@@ -66,7 +66,8 @@ func (shelf) Story(context.Context) (*registry.Story, error) { return nil, nil }
 
 func (shelf) StoryJudged(context.Context, *registry.Story) (int, error) { return 0, nil }
 
-func (shelf) Stations() iter.Seq[*charge.Station]                         { return func(func(*charge.Station) bool) {} }
+func (shelf) Stations() iter.Seq[*charge.Station] { return func(func(*charge.Station) bool) {} }
+
 func (shelf) Policies() policy.Policies                                   { return policy.NewPolicies() }
 func (shelf) Refresh(context.Context) error                               { return nil }
 func (shelf) Ping(context.Context) error                                  { return nil }

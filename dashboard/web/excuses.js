@@ -95,7 +95,7 @@ export function Confirmations() {
     ${data && !data.confirmations.length && html`<p class="empty">${t('noConfirmations')}</p>`}
     ${data && data.confirmations.length > 0 && html`<table class="rows ledger confirmations" aria-labelledby="confirmations-title"><thead><tr><th scope="col">${t('excuseOf')}</th><th scope="col">${t('operator')}</th><th scope="col">${t('township')}</th><th scope="col">${t('field')}</th><th scope="col">${t('was')}</th><th scope="col">${t('asksFor')}</th><th scope="col">${t('claimedBy')}</th><th scope="col" class="n">${t('actions')}</th></tr></thead>
       <tbody>${data.confirmations.map((/** @type {any} */ c) => html`<tr key=${c.id} data-confirmation=${c.id}><th scope="row">${c.pile ? html`<a href=${pileHref(c.pile)}>${c.pile}${c.connector && `:${c.connector}`}</a>` : c.station}</th><td class="quiet"><${Zh}>${c.operator_name || c.operator}<//></td><td><${Zh}>${c.place || NO_DATA}<//></td>
-        <td class="main">${term('col_', c.field)}</td><td class="sub">${valueText(c, c.before)}</td><td class="sub"><b>${valueText(c, c.value)}</b></td><td class="quiet">${moment(c.entered)}</td>
+        <td class="main">${term('col_', c.field)}</td><td class="sub">${valueText(c, c.before)}</td><td class="sub"><span aria-hidden="true">→ </span><b>${valueText(c, c.value)}</b></td><td class="quiet">${moment(c.entered)}</td>
         <td class="n actions sub wide-cell"><button type="button" class="link" aria-label=${t('acceptOf', { id: c.id })} onClick=${() => decide(c.id, 'accept')}>${t('accept')}</button><button type="button" class="link" aria-label=${t('refuseOf', { id: c.id })} onClick=${() => decide(c.id, 'refuse')}>${t('refuse')}</button></td></tr>`)}</tbody></table>`}
   </section>`;
 }
