@@ -66,6 +66,7 @@ type Figures interface {
 	CoverageDays(ctx context.Context, division charge.DivisionCode, scope registry.Scope, from, to time.Time) ([]registry.CoverageDay, error)
 	ConnectionRates(ctx context.Context, division charge.DivisionCode) ([]registry.ConnectionRate, error)
 	Qualities(ctx context.Context, month time.Time) (map[charge.OperatorID]registry.Quality, error)
+	FaultsAsOffline(ctx context.Context, month time.Time) ([]registry.FaultAsOffline, error)
 }
 
 // Decisions are what people enter and decide; *registry.Registry keeps them.

@@ -305,7 +305,7 @@ func inService(opened, closed, now time.Time) bool {
 
 // A findings is what days of piles tell of an operator: contradictions, and piles that report too seldom.
 type findings struct {
-	never  []quality.Finding
+	found  []quality.Finding
 	seldom []seldomPile
 }
 
@@ -378,6 +378,21 @@ func (d *Dashboard) findIn(ctx context.Context, month time.Time) (map[charge.Ope
 		places[sum.township].piles++
 	}
 	all := make(map[charge.OperatorID]*findings)
+	disguised, err := d.registry.FaultsAsOffline(ctx, month)
+	if err != nil {
+		return nil, err
+	}
+	for i := range disguised {
+		f := &disguised[i]
+		of := all[f.Key.Pile.Operator]
+		if of == nil {
+			of = &findings{}
+			all[f.Key.Pile.Operator] = of
+		}
+		of.found = append(of.found, quality.Finding{
+			What: quality.FaultAsOffline, Connector: f.Key, From: f.First, Until: f.Last.AddDate(0, 0, 1), Messages: f.Times, Value: float64(f.Times),
+		})
+	}
 	for id, sum := range piles {
 		var f findings
 		if here := places[sum.township]; sum.charges && here.piles > 1 {
@@ -390,14 +405,14 @@ func (d *Dashboard) findIn(ctx context.Context, month time.Time) (map[charge.Ope
 				day.EnergyWh = 0
 			}
 			if found, ok := quality.NeverChargesIn(charge.ConnectorKey{Pile: id}, sum.from, sum.until, days, others, limits); ok {
-				f.never = append(f.never, found)
+				f.found = append(f.found, found)
 			}
 		}
 		if s := sum.seldom; sum.heard > 0 && float64(s.unknownMin) > seldomShare*float64(s.expectedMin) {
 			s.pile = id
 			f.seldom = append(f.seldom, s)
 		}
-		if f.never == nil && f.seldom == nil {
+		if f.found == nil && f.seldom == nil {
 			continue
 		}
 		of := all[id.Operator]
@@ -405,7 +420,7 @@ func (d *Dashboard) findIn(ctx context.Context, month time.Time) (map[charge.Ope
 			of = &findings{}
 			all[id.Operator] = of
 		}
-		of.never = append(of.never, f.never...)
+		of.found = append(of.found, f.found...)
 		of.seldom = append(of.seldom, f.seldom...)
 	}
 	return all, nil

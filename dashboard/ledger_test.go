@@ -67,6 +67,11 @@ func pastDays(t *testing.T, s *site, today time.Time) {
 	if err := s.registry.SaveHealth(t.Context(), 0, 2, h); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.registry.SaveFaultsAsOffline(t.Context(), []registry.FaultAsOffline{
+		{Key: charge.ConnectorKey{Pile: pile("MA3CLQP02:P1"), Connector: "1"}, First: today.AddDate(0, 0, -1), Last: today.AddDate(0, 0, -1), Times: 4},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	month := time.Date(today.Year(), today.Month(), 1, 0, 0, 0, 0, charge.Zone)
 	if err := s.registry.AddQuality(t.Context(), map[registry.QualityKey]*registry.Quality{
 		{Month: month, Operator: "MA3CLQP01"}: {Messages: 120_400, Late: 3, Numbered: 1000, Missing: 10, Twice: 10, Restarts: 1, Delays: [10]int64{0, 0, 2, 8, 110_000, 9_000, 900, 90, 9, 3}, Rejects: map[string]int64{"bad_json": 7}},
@@ -203,6 +208,9 @@ func TestQualityTellsWhatCannotBeSo(t *testing.T) {
 	one, two := got.Operators[0], got.Operators[1]
 	if len(one.Findings) != 1 || one.Findings[0].Pile != "MA3CLQP01:P2" || one.Findings[0].Value < 50 {
 		t.Errorf("never charges: got %+v, want P2", one.Findings)
+	}
+	if len(two.Findings) != 1 || two.Findings[0].What != "fault_as_offline" || two.Findings[0].Value != 4 {
+		t.Errorf("a fault told as offline: got %+v, want P1's 4 times", two.Findings)
 	}
 	if two.SeldomPiles != 1 || two.Seldom[0].Pile != "MA3CLQP02:P1" {
 		t.Errorf("too seldom: got %+v, want P1", two.Seldom)

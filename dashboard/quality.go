@@ -48,7 +48,7 @@ type findingView struct {
 	Pile  string                `json:"pile"`
 	From  string                `json:"from"`  // a date
 	Until string                `json:"until"` // the day after its last one
-	Value float64               `json:"value"` // never_charges: kWh that others delivered, a mean a pile
+	Value float64               `json:"value"` // never_charges: kWh that others delivered, a mean a pile; fault_as_offline: times
 }
 
 // getQuality gives the quality of operators' data in a month; what is summed over all of an operator's
@@ -140,8 +140,8 @@ func (row *qualityRow) find(f *findings, sees func(charge.PileID) bool) {
 			row.Seldom = append(row.Seldom, seldomView{s.pile.String(), s.unknownMin, s.expectedMin})
 		}
 	}
-	for i := range f.never {
-		if n := &f.never[i]; sees(n.Connector.Pile) {
+	for i := range f.found {
+		if n := &f.found[i]; sees(n.Connector.Pile) {
 			row.Findings = append(row.Findings, findingView{
 				n.What, n.Connector.Pile.String(), n.From.In(charge.Zone).Format(time.DateOnly), n.Until.In(charge.Zone).Format(time.DateOnly), n.Value,
 			})

@@ -17,6 +17,7 @@ import (
 // qualityStore is where counts of messages are added up; *registry.Registry is one.
 type qualityStore interface {
 	AddQuality(ctx context.Context, counts map[registry.QualityKey]*registry.Quality) error
+	SaveFaultsAsOffline(ctx context.Context, found []registry.FaultAsOffline) error
 }
 
 // A tally counts what comes of messages, by operator and month. Its counts are added to what is stored
@@ -34,7 +35,8 @@ type tally struct {
 	next   time.Time
 	after  uint64 // what the log has up to here was counted before it was wound back
 
-	seqs seqs // of whoever adds messages: one at a time
+	seqs      seqs
+	disguises disguises
 }
 
 const (
@@ -45,7 +47,7 @@ const (
 )
 
 func newTally(store qualityStore, late func(time.Time) time.Duration, known func(charge.OperatorID) bool, log *slog.Logger) *tally {
-	return &tally{store: store, late: late, known: known, slog: log, counts: make(map[registry.QualityKey]*registry.Quality), seqs: newSeqs(restingAtMost)}
+	return &tally{store: store, late: late, known: known, slog: log, counts: make(map[registry.QualityKey]*registry.Quality), seqs: newSeqs(restingAtMost), disguises: newDisguises()}
 }
 
 // of is under mu.
@@ -100,6 +102,7 @@ func sentByDevice(k charge.Kind) bool {
 }
 
 func (t *tally) count(r *charge.Reading) {
+	t.disguises.see(r)
 	q := t.of(r.Pile.Operator, r.Received)
 	q.Messages++
 	if r.Tells(charge.ClockWrong) {
@@ -160,11 +163,16 @@ func (t *tally) run(ctx context.Context) error {
 
 func (t *tally) save(ctx context.Context) error {
 	t.mu.Lock()
-	counts := t.counts
+	counts, found := t.counts, t.disguises.take()
 	t.counts = make(map[registry.QualityKey]*registry.Quality)
 	t.mu.Unlock()
 	if len(counts) == 0 {
 		return nil
+	}
+	if len(found) > 0 {
+		if err := t.store.SaveFaultsAsOffline(ctx, found); err != nil {
+			t.slog.Warn("faults told as offline are not kept, the next one of each will be", "connectors", len(found), "err", err)
+		}
 	}
 	err := t.store.AddQuality(ctx, counts)
 	if err == nil {

@@ -18,8 +18,14 @@ import (
 
 // sums is a qualityStore in memory, that fails at times.
 type sums struct {
-	all  map[registry.QualityKey]*registry.Quality
-	away bool
+	all   map[registry.QualityKey]*registry.Quality
+	found []registry.FaultAsOffline
+	away  bool
+}
+
+func (s *sums) SaveFaultsAsOffline(_ context.Context, found []registry.FaultAsOffline) error {
+	s.found = append(s.found, found...)
+	return nil
 }
 
 func (s *sums) AddQuality(_ context.Context, counts map[registry.QualityKey]*registry.Quality) error {
@@ -124,4 +130,53 @@ func TestGapsAreCountedAsInTheWhole(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestFaultsToldAsOfflineAreFound(t *testing.T) {
+	at := time.Date(2025, 3, 1, 0, 0, 0, 0, time.UTC)
+	reading := func(pile string, minute int, status charge.Status) charge.Reading {
+		return charge.Reading{
+			Pile: charge.PileID{Operator: "OP1", Equipment: pile}, Connector: "1", Kind: charge.KindStatus, Has: charge.HasStatus, Status: status,
+			At: at.Add(time.Duration(minute) * time.Minute), Received: at,
+		}
+	}
+	var readings []charge.Reading
+	for n := range 4 {
+		for _, pile := range []string{"LIES", "HONEST", "LATER", "CALM"} {
+			alarm := reading(pile, 60*n, 0)
+			alarm.Kind, alarm.Has, alarm.Level = charge.KindAlarm, 0, "warning"
+			if pile == "CALM" {
+				alarm.Level = "notice"
+			}
+			down := charge.Offline
+			if pile == "HONEST" || pile == "LATER" && n == 3 {
+				down = charge.Faulted
+			}
+			readings = append(readings, alarm, reading(pile, 60*n+5, down), reading(pile, 60*n+6, down), reading(pile, 60*n+40, charge.Idle))
+		}
+	}
+	s := &sums{all: map[registry.QualityKey]*registry.Quality{}}
+	y := tallyInto(s)
+	for i := range readings {
+		y.add([]journal.Delivery{{Batch: journal.Batch{Seq: uint64(i + 1), Readings: readings[i : i+1]}}})
+		if err := y.save(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := map[string]int{}
+	for _, f := range s.found {
+		last[f.Key.Pile.Equipment] = f.Times
+	}
+	if want := map[string]int{"LIES": 4, "LATER": 0}; !cmp.Equal(last, want) {
+		t.Errorf("got %v, want %v: LATER is taken back", last, want)
+	}
+	var lies []charge.Reading
+	for _, r := range readings {
+		if r.Pile.Equipment == "LIES" {
+			lies = append(lies, r)
+		}
+	}
+	if whole := quality.Contradictions(lies, quality.DefaultLimits()); len(whole) != 1 || whole[0].What != quality.FaultAsOffline || whole[0].Messages != 4 {
+		t.Errorf("in the whole: got %+v, want the same 4 times", whole)
+	}
 }

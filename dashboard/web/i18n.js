@@ -492,6 +492,7 @@ const words = {
   con_fault_as_offline: ['故障报成离线', 'fault told as offline'],
   evidence: ['证据', 'Evidence'],
   neverCharges: ['{from} 至 {until} 可用满 30 天而未充 1 kWh，同乡镇其他桩平均 {kwh} kWh', '{from} to {until}: usable for 30 full days and under 1 kWh; the township’s other piles {kwh} kWh on average'],
+  toldOffline: ['{from} 至 {until}（不含）告警后 10 分钟内报离线 {n} 次，从未报故障', '{from} to before {until}: told offline within 10 minutes of an alarm {n} times, and never a fault'],
   nobodysMessages: ['未登记的发送方', 'nobody that is registered'],
   qualityNote: ['按接收时间统计；缺号、重复依消息序号', 'by the time of receipt; missing and twice by the messages’ numbers'],
   month: ['月份', 'Month'],

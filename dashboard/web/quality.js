@@ -72,7 +72,7 @@ function Contradictions({ rows }) {
   return html`<section class="panel" aria-labelledby="contradictions-title"><header><h2 id="contradictions-title">${t('contradictions')}</h2><p>${t('contradictionsNote')}</p></header>
     ${all.length ? html`<table class="rows ledger evidence" aria-labelledby="contradictions-title"><thead><tr><th scope="col">${t('pile')}</th><th scope="col">${t('operator')}</th><th scope="col">${t('contradiction')}</th><th scope="col">${t('evidence')}</th></tr></thead>
       <tbody>${all.map((c) => html`<tr key=${c.what + c.pile}><th scope="row"><a href=${pileHref(c.pile)}>${c.pile}</a></th><td class="main"><${Zh}>${c.operator}<//></td><td class="sub">${term('con_', c.what)}</td>
-        <td class="sub quiet">${t('neverCharges', { from: c.from, until: c.until, kwh: num(c.value) })}</td></tr>`)}</tbody></table>` : html`<p class="empty">${t('noContradictions')}</p>`}
+        <td class="sub quiet">${t(c.what === 'fault_as_offline' ? 'toldOffline' : 'neverCharges', { from: c.from, until: c.until, kwh: num(c.value), n: num(c.value) })}</td></tr>`)}</tbody></table>` : html`<p class="empty">${t('noContradictions')}</p>`}
   </section>`;
 }
 

@@ -125,3 +125,57 @@ func (r *Registry) Qualities(ctx context.Context, month time.Time) (map[charge.O
 	}
 	return all, nil
 }
+
+// A FaultAsOffline is a connector whose alarms told of faults near a status told offline.
+type FaultAsOffline struct {
+	Key         charge.ConnectorKey
+	First, Last time.Time // by the device's clock; the month is Last's
+	Times       int       // 0: it told a fault after all, and is taken back
+}
+
+// SaveFaultsAsOffline keeps findings; one of a connector and month that is there already is replaced where
+// the new one tells of more times, since whoever counts may have begun anew.
+func (r *Registry) SaveFaultsAsOffline(ctx context.Context, found []FaultAsOffline) error {
+	err := r.inWrite(ctx, func(tx *sql.Tx) error {
+		for i := range found {
+			f := &found[i]
+			month, _ := monthNumber(f.Last)
+			args := []any{month, string(f.Key.Pile.Operator), f.Key.Pile.Equipment, string(f.Key.Connector)}
+			query := "DELETE FROM fault_as_offline WHERE month = ? AND operator = ? AND pile = ? AND connector = ?"
+			if f.Times > 0 {
+				query = `INSERT INTO fault_as_offline (month, operator, pile, connector, first, last, times) VALUES (?, ?, ?, ?, ?, ?, ?)
+					ON CONFLICT (month, operator, pile, connector) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last),
+					times = max(times, excluded.times)`
+				args = append(args, f.First.UnixMilli(), f.Last.UnixMilli(), f.Times)
+			}
+			if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("keep %d faults told as offline: %w", len(found), err)
+	}
+	return nil
+}
+
+// FaultsAsOffline gives those of a month, by connector.
+func (r *Registry) FaultsAsOffline(ctx context.Context, month time.Time) ([]FaultAsOffline, error) {
+	number, _ := monthNumber(month)
+	var all []FaultAsOffline
+	err := each(ctx, r.read, func(rows *sql.Rows) error {
+		var f FaultAsOffline
+		var first, last sql.NullInt64
+		if err := rows.Scan(&f.Key.Pile.Operator, &f.Key.Pile.Equipment, &f.Key.Connector, &first, &last, &f.Times); err != nil {
+			return err
+		}
+		f.First, f.Last = fromMillis(first, charge.Zone), fromMillis(last, charge.Zone)
+		all = append(all, f)
+		return nil
+	}, "SELECT operator, pile, connector, first, last, times FROM fault_as_offline WHERE month = ? ORDER BY operator, pile, connector", number)
+	if err != nil {
+		return nil, fmt.Errorf("read faults told as offline: %w", err)
+	}
+	return all, nil
+}

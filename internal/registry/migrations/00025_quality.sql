@@ -17,8 +17,21 @@ CREATE TABLE quality_month (
     PRIMARY KEY (month, operator)
 ) STRICT, WITHOUT ROWID;
 
+-- Connectors whose alarms told of faults near a status told offline, and that never told a fault since.
+CREATE TABLE fault_as_offline (
+    month     INTEGER NOT NULL,
+    operator  TEXT NOT NULL,
+    pile      TEXT NOT NULL,
+    connector TEXT NOT NULL,
+    first     INTEGER NOT NULL,
+    last      INTEGER NOT NULL,
+    times     INTEGER NOT NULL,
+    PRIMARY KEY (month, operator, pile, connector)
+) STRICT, WITHOUT ROWID;
+
 ALTER TABLE excuses ADD COLUMN why TEXT NOT NULL DEFAULT ''; -- of the decision
 
 -- +goose Down
 ALTER TABLE excuses DROP COLUMN why;
+DROP TABLE fault_as_offline;
 DROP TABLE quality_month;
