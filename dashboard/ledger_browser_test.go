@@ -66,6 +66,7 @@ func TestPagesOfManyFiguresInABrowser(t *testing.T) {
 			p.click(`document.querySelector('.decide button[type="submit"]')`)
 			p.shows("it leaves the list", `document.querySelector('[role="status"]') && !document.querySelector('[data-pile="MA3CLQP02:NEW"]')`)
 			eval[chromedp.Void](p, `location.hash = '#/excuses'`)
+			p.shows("the list is read, and nothing moves any more", `document.getElementById('claim-of') && document.querySelector('.panel.list .empty')`)
 			p.types("claim-of", "MA3CLQP01:P1")
 			eval[chromedp.Void](p, `(() => { for (const [id, v] of [['claim-from', '2030-03-01T00:00'], ['claim-until', '2030-03-04T12:00']]) { document.getElementById(id).value = v; } })()`)
 			p.click(button("提交"))
