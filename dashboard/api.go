@@ -63,6 +63,12 @@ func (e endpoint) and(method string, answer handler) endpoint {
 func (d *Dashboard) endpoints() map[string]endpoint {
 	return map[string]endpoint{
 		"/api/v1/coverage":                      get(needsReading, d.getCoverage),
+		"/api/v1/coverage/history":              get(needsReading, d.getCoverageHistory),
+		"/api/v1/coverage/days":                 get(needsReading, d.getTownshipDays),
+		"/api/v1/coverage/availability":         get(needsReading, d.getCountyAvailability),
+		"/api/v1/townships/{code}":              get(needsReading, d.getTownship),
+		"/api/v1/stations/{id}":                 get(needsReading, d.getStation),
+		"/api/v1/piles/{id}/days":               get(needsReading, d.getPileDays),
 		"/api/v1/townships":                     get(needsReading, d.getTownships),
 		"/api/v1/piles":                         get(needsReading, d.getPiles).and(http.MethodPost, d.allowed(needsDecisions, d.postPile)),
 		"/api/v1/piles/{id}":                    get(needsReading, d.getPile),
@@ -315,11 +321,21 @@ var orders = []order{
 	{"name", func(t *townshipView) sortKey { return sortKey{Text: t.Name} }},
 	{"state", func(t *townshipView) sortKey { return sortKey{Number: stateRank[t.State]} }},
 	{"since", func(t *townshipView) sortKey { return sortKey{Number: unixOf(t.Since)} }},
+	{"reason", func(t *townshipView) sortKey { return sortKey{Text: t.Reason} }},
+	{"priority", rankOf},
 	{"last_usable", func(t *townshipView) sortKey { return sortKey{Number: unixOf(t.LastUsable)} }},
 	{"stations", func(t *townshipView) sortKey { return sortKey{Number: float64(t.Stations)} }},
 	{"connectors", func(t *townshipView) sortKey { return sortKey{Number: float64(t.Connectors)} }},
 	{"usable", func(t *townshipView) sortKey { return sortKey{Number: float64(t.Usable)} }},
 	{"power_kw", func(t *townshipView) sortKey { return sortKey{Number: t.PowerKW} }},
+}
+
+// rankOf is the place in the gap ranking, of a list that has been ranked.
+func rankOf(t *townshipView) sortKey {
+	if t.Priority == nil {
+		return sortKey{}
+	}
+	return sortKey{Number: float64(t.Priority.Rank)}
 }
 
 func unixOf(t *time.Time) float64 {
@@ -365,11 +381,25 @@ func (d *Dashboard) getTownships(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(fmt.Sprintf("state %q: want effective, failing, unverified, starting or none", clip(string(state))))
 	}
 	rows := d.coverage.list(code, t, func(s charge.CoverageState) bool { return state == "" || s == state })
-	rows, next, err := sortedPage(rows, cmp.Or(r.URL.Query().Get("sort"), "division"), r.URL.Query().Get("cursor"), limit)
+	if reason := r.URL.Query().Get("reason"); reason != "" {
+		rows = slices.DeleteFunc(rows, func(row townshipView) bool { return row.Reason != reason })
+	}
+	answer := map[string]any{}
+	sort := cmp.Or(r.URL.Query().Get("sort"), "division")
+	if strings.TrimPrefix(sort, "-") == "priority" {
+		ranked, err := d.gapRanking(r.Context())
+		if err != nil {
+			return err
+		}
+		rows = ranked.among(rows)
+		answer["weights"], answer["policy"] = ranked.Weights, ranked.Policy
+	}
+	rows, next, err := sortedPage(rows, sort, r.URL.Query().Get("cursor"), limit)
 	if err != nil {
 		return err
 	}
-	return reply(w, r, map[string]any{"townships": rows, "next": next})
+	answer["townships"], answer["next"] = rows, next
+	return reply(w, r, answer)
 }
 
 // sortedPage sorts rows ("-" before the order's name: downwards) and gives those after the cursor.

@@ -386,6 +386,7 @@ type townshipView struct {
 	Fault       int                  `json:"fault"`
 	PowerKW     float64              `json:"power_kw"`
 	LastUsable  *time.Time           `json:"last_usable"`
+	Priority    *priorityView        `json:"priority,omitempty"` // of a list by priority
 }
 
 // list shows the townships within a division that want lets pass, by code.

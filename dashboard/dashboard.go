@@ -55,6 +55,7 @@ type Registry interface {
 	StoryJudged(ctx context.Context, s *registry.Story) (int, error)
 	Figures
 	Decisions
+	Places
 }
 
 // Figures are what was counted over days and months; *registry.Registry has them.
@@ -78,6 +79,18 @@ type Decisions interface {
 	Confirm(ctx context.Context, id int64, confirmed bool, judge string) error
 	PolicyFiles(ctx context.Context) ([]registry.PolicyFile, error)
 	Import(ctx context.Context, table registry.Table, src io.Reader) (registry.Imported, error)
+}
+
+// Places is what the registry keeps of the past of divisions, stations and piles.
+type Places interface {
+	TownshipDays(ctx context.Context, division charge.DivisionCode, from, to time.Time) ([]registry.TownshipDay, error)
+	CoverageEvents(ctx context.Context, division charge.DivisionCode, from, until time.Time, limit int) ([]charge.Event, error)
+	ConnectorDays(ctx context.Context, key charge.ConnectorKey, from, to time.Time) ([]registry.ConnectorDay, error)
+	PileDays(ctx context.Context, pile charge.PileID, from, to time.Time) ([]registry.PileDay, error)
+	TownshipFacts(ctx context.Context) ([]registry.TownshipFacts, error)
+	StationByID(ctx context.Context, operator charge.OperatorID, station charge.StationID) (registry.StationRow, error)
+	PublicStations(ctx context.Context, township charge.DivisionCode) ([]registry.StationRow, error)
+	WorkingPoints(ctx context.Context, since, now time.Time) ([]registry.Point, error)
 }
 
 // Feed is where changes come from; *journal.Log is one.
@@ -122,6 +135,7 @@ type Dashboard struct {
 	nevi     once[time.Time, map[stationKey]availability.Figure]
 	told     once[struct{}, map[stationKey]stationNow]
 	findings once[time.Time, map[charge.OperatorID]*findings]
+	gaps     gaps
 	hub      *hub
 	token    *fileToken
 	oidc     *oidcSignIn // nil without a provider

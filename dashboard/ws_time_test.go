@@ -32,8 +32,9 @@ type shelf struct {
 	People // of which but one session is asked for
 	Figures
 	Decisions
-	feed  *feed
-	until time.Time // the session of the cookie hourCookie
+	Places // of which nothing is
+	feed   *feed
+	until  time.Time // the session of the cookie hourCookie
 }
 
 const hourCookie = cookieName + "=hour"
@@ -51,7 +52,7 @@ func (shelf) Operators() []charge.Operator              { return nil }
 func (shelf) Pile(charge.PileID) (*registry.Pile, bool) { return nil, false }
 func (shelf) Piles() iter.Seq[*registry.Pile]           { return func(func(*registry.Pile) bool) {} }
 
-func (shelf) Rev() int64 { return 1 }
+func (shelf) Rev() int64                { return 1 }
 
 func (shelf) Divisions() []charge.Division {
 	return []charge.Division{
