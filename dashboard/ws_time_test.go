@@ -52,7 +52,7 @@ func (shelf) Operators() []charge.Operator              { return nil }
 func (shelf) Pile(charge.PileID) (*registry.Pile, bool) { return nil, false }
 func (shelf) Piles() iter.Seq[*registry.Pile]           { return func(func(*registry.Pile) bool) {} }
 
-func (shelf) Rev() int64                { return 1 }
+func (shelf) Rev() int64 { return 1 }
 
 func (shelf) Divisions() []charge.Division {
 	return []charge.Division{

@@ -14,6 +14,16 @@ export function setLang(to) {
 
 /** Every word of the page: Chinese, English. {n} and the like are filled in. */
 const words = {
+  stripUsable: ['可用', 'usable'],
+  stripExcused: ['免责', 'excused'],
+  stripUnknown: ['未知', 'unknown'],
+  stripOffline: ['离线', 'told offline'],
+  stripFault: ['故障', 'fault'],
+  stripNone: ['还没有已定稿的日数据', 'No day is closed yet'],
+  stripNoService: ['当日不在服务时间', 'not in service that day'],
+  stripTable: ['逐日表格（分钟）', 'Day by day, in minutes'],
+  stripDate: ['日期', 'Date'],
+
   site: ['山东充电设施监测', 'Shandong Charging Watch'],
   seconds: ['{n} 秒', '{n} s'],
   minutes: ['{n} 分钟', '{n} min'],
