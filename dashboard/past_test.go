@@ -179,7 +179,7 @@ func TestAPilesDaysAndAvailability(t *testing.T) {
 	if len(got.Days) != 40 {
 		t.Fatalf("got %d days, want 40", len(got.Days))
 	}
-	want := pileDay{Date: dateText(daysBack(40)), Frozen: true, Usable: 960, Excused: 60, Unknown: 120, Offline: 100, Fault: 200, Heard: 1260, EnergyKWh: 41.5, Sessions: 3}
+	want := pileDay{Date: dateText(daysBack(40)), Frozen: true, Usable: 960, Excused: 60, Unknown: 120, Out: 300, Fault: 200, Heard: 1260, EnergyKWh: 41.5, Sessions: 3}
 	if got.Days[0] != want || got.Days[39].Frozen {
 		t.Errorf("the first day: got %+v, want %+v; the last frozen: %v", got.Days[0], want, got.Days[39].Frozen)
 	}

@@ -19,8 +19,8 @@ type pileDay struct {
 	Usable    uint16  `json:"usable_min"`
 	Excused   uint16  `json:"excused_min"`
 	Unknown   uint16  `json:"unknown_min"`
-	Offline   uint16  `json:"offline_min"` // told offline
-	Fault     uint16  `json:"fault_min"`   // told a fault
+	Out       uint16  `json:"out_min"`   // told offline or a fault
+	Fault     uint16  `json:"fault_min"` // of out: told a fault
 	Heard     uint16  `json:"heard_min"`
 	Blocked   uint16  `json:"blocked_min"` // of usable
 	EnergyKWh float64 `json:"energy_kwh"`
@@ -30,7 +30,7 @@ type pileDay struct {
 func viewPileDay(p *registry.PileDay) pileDay {
 	m := &p.Minutes
 	return pileDay{
-		Date: dateText(p.Day), Frozen: p.Frozen, Usable: m.Usable, Excused: m.Excused, Unknown: m.Unknown, Offline: m.Out - m.Fault, Fault: m.Fault,
+		Date: dateText(p.Day), Frozen: p.Frozen, Usable: m.Usable, Excused: m.Excused, Unknown: m.Unknown, Out: m.Out, Fault: m.Fault,
 		Heard: m.Heard, Blocked: m.Blocked, EnergyKWh: float64(m.EnergyWh) / 1000, Sessions: m.Sessions,
 	}
 }

@@ -18,10 +18,12 @@ import { Rejects } from './rejects.js';
 import { href, route } from './route.js';
 import { Settings } from './settings.js';
 import { SignIn } from './signin.js';
+import { StationPage } from './station.js';
 import { groupOf } from './subnav.js';
 import { remember, seconds, setTheme, theme, useStore, useStores } from './store.js';
 import { TargetsPage } from './targets.js';
 import { Unknown } from './unknown.js';
+import { Wall } from './wall.js';
 
 /** What lies under the first word of an address; pages that are not in the bar have it as parent. */
 const pages = /** @type {const} */ ([
@@ -32,7 +34,10 @@ const needs = { quality: 'records', rejects: 'records', unknown: 'records', excu
 const tabs = /** @type {const} */ (['', 'coverage', 'piles', 'events']);
 
 /** @param {string} part */
-const parentOf = (part) => part === 'pile' ? 'piles' : groupOf(part);
+const parentOf = (part) => part === 'pile' || part === 'station' ? 'piles' : groupOf(part);
+
+/** A wall shows the province by itself: ?wall=1. */
+const onWall = new URLSearchParams(location.search).get('wall') === '1';
 
 /** @param {any} who @param {string} part */
 const has = (who, part) => !needs[part] || may(who, needs[part]);
@@ -51,6 +56,7 @@ function Page({ parts: [part = '', id = ''] }) {
     case 'excuses': return html`<${Excuses} />`;
     case 'confirmations': return html`<${Confirmations} />`;
     case 'quality': return html`<${Quality} />`;
+    case 'station': return html`<${StationPage} key=${id} id=${id} />`;
     case 'rejects': return html`<${Rejects} />`;
     case 'unknown': return html`<${Unknown} />`;
     case 'targets': return html`<${TargetsPage} division=${home} />`;
@@ -138,6 +144,7 @@ function App() {
     scrollTo(0, 0);
   }, [path]);
 
+  if (onWall && who && !wantsSignIn) return html`<${Wall} division=${who.home} />`;
   return html`<a class="skip" href="#main" onClick=${(/** @type {any} */ e) => { e.preventDefault(); main.current.focus(); }}>${t('skip')}</a>
     <header class="bar">
       <a class="brand" href=${href([])}><${Logo} /><b>${t('site')}</b></a>

@@ -1,25 +1,29 @@
 // @ts-check
-import { html, useEffect, useMemo, useState } from './vendor/htm/standalone.mjs';
-import { me } from './api.js';
+import { html, useMemo, useState } from './vendor/htm/standalone.mjs';
+import { me, useGet } from './api.js';
+import { DayMarks } from './days.js';
 import { ExportLinks } from './export.js';
 import { Failed, Figure, Reading, Segments, Unit } from './figure.js';
 import { age, moment, NO_DATA, num, percent } from './format.js';
+import { GapList, Weights } from './gaps.js';
 import { Place, t } from './i18n.js';
 import { useTopics } from './live.js';
 import { Mark, MarkStrip, STATES } from './marks.js';
 import { Outline } from './outline.js';
-import { DivisionPiles } from './piles.js';
-import { reasonText } from './reasons.js';
+import { reasonText, reasonWord } from './reasons.js';
 import { divisionHref, route, setQuery } from './route.js';
 import { useStore } from './store.js';
 import { Rows, sorted } from './table.js';
+import { TownshipPage } from './township.js';
 import { useTownships } from './townships.js';
+import { Trend } from './trend.js';
 import { byState } from './units.js';
 
 /** @typedef {import('./townships.js').Township} Township */
 /** @typedef {import('./table.js').Column} Column */
 
 const STEP = 200; // rows shown at a time
+const STRIPS_EVERY = 10 * 60_000; // a day closes once a day
 
 /** What needs somebody first; of one state what has been so for longest. */
 const ORDER = ['failing', 'unverified', 'none', 'starting', 'effective'];
@@ -70,12 +74,20 @@ function DivisionPage({ code }) {
   const without = tier === 'towns' && counts && !counts.total; // streets only: nothing to take a share of
   const towns = useMemo(() => [...rows.values()].sort(byState), [rows]);
   const worstFirst = useMemo(() => [...rows.values()].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (a.since || '').localeCompare(b.since || '')), [rows]);
+  const { data: past } = useGet(county ? 'coverage/days' : null, { division: code }, STRIPS_EVERY);
+  const strips = useMemo(() => past ? new Map(past.townships.map((/** @type {any} */ one) => [one.division, one.days])) : null, [past]);
   if (own.error) return html`<p class="empty">${own.error}</p>`;
-  const listed = state ? worstFirst.filter(filters[state]) : worstFirst;
+  const gaps = query.state === 'gaps' && tier === 'towns';
+  const inState = state ? worstFirst.filter(filters[state]) : worstFirst;
+  const reasons = [...new Set(inState.map((r) => r.reason))].sort();
+  const reason = reasons.includes(query.reason) ? query.reason : '';
+  const listed = reason ? inState.filter((r) => r.reason === reason) : inState;
+  const asRows = county || state !== '';
   const choices = [
     { value: '', name: county ? `${t('all')} ${num(counts?.total)}` : t(code.length === 2 ? 'byCity' : 'byCounty', { n: num(counts?.children.length) }) },
     { value: 'paper', name: `${t('paper')} ${num(counts?.paper)}` },
     ...ORDER.map((s) => ({ value: s, mark: html`<${Mark} state=${s} />`, name: `${t(/** @type {any} */ (s))} ${num(counts?.[s])}` })),
+    ...tier === 'towns' ? [{ value: 'gaps', name: t('gapRanking') }] : [],
   ];
   return html`<article class="division">
     <header class="title-line">
@@ -89,17 +101,21 @@ function DivisionPage({ code }) {
     </header>
     <div class="main-column">
       <div class="controls">
-        ${!without && html`<${Segments} label=${t('filter')} value=${state} choices=${choices} onChoose=${(/** @type {string} */ v) => setQuery({ state: v, sort: '' })} />`}
+        ${!without && html`<${Segments} label=${t('filter')} value=${gaps ? 'gaps' : state} choices=${choices} onChoose=${(/** @type {string} */ v) => setQuery({ state: v, sort: '', reason: '' })} />`}
+        ${asRows && !gaps && reasons.length > 1 && html`<select aria-label=${t('filterReason')} value=${reason} onChange=${(/** @type {any} */ e) => setQuery({ reason: e.target.value })}>
+          <option value="">${t('anyBasis')}</option>${reasons.map((r) => html`<option key=${r} value=${r}>${reasonWord(r)}</option>`)}</select>`}
         <${Segments} label=${t('tier')} value=${tier} choices=${Object.entries(tiers).map(([value, { name }]) => ({ value, name: t(name) }))}
           onChoose=${(/** @type {string} */ v) => setQuery({ tier: v === 'towns' ? '' : v })} />
       </div>
       <${ExportLinks} table="townships" params=${{ division: code, tier, state: STATES.includes(/** @type {any} */ (state)) ? state : '' }} />
       ${error && !loaded ? html`<${Failed} error=${error} retry=${retry} />` : (!counts || !loaded) && html`<${Reading} />`}
-      ${counts && (county || state ? loaded && html`<${TownshipTable} rows=${listed} county=${county} sort=${query.sort} empty=${html`<${NoTowns} counts=${counts} streets=${streets.data} tier=${tier} state=${state} />`} />`
+      ${gaps ? html`<${GapList} division=${code} />` : counts && (asRows ? loaded && html`<${TownshipTable} rows=${listed} county=${county} sort=${query.sort} strips=${strips} empty=${html`<${NoTowns} counts=${counts} streets=${streets.data} tier=${tier} state=${state} />`} />`
         : html`<${ChildTable} counts=${counts} towns=${towns} tier=${tier} sort=${query.sort} />`)}
     </div>
     <aside>
       ${counts && html`<${Outline} code=${code} children=${counts.children} towns=${county ? towns : []} />`}
+      <${Trend} division=${code} scope=${tier} />
+      ${gaps && html`<${Weights} division=${code} />`}
       <${ConnectorFacts} counts=${counts} note=${t('inThisTier')} />
     </aside>
   </article>`;
@@ -141,8 +157,8 @@ function ChildTable({ counts, towns, tier, sort }) {
   return html`<${Rows} class="children" label=${t('coverage')} columns=${columns} sort=${sort} rows=${sorted(counts.children, columns, sort)} hook=${(/** @type {any} */ c) => ({ 'data-division': c.division })} />`;
 }
 
-/** @param {{rows: Township[], county: boolean, sort: string | undefined, empty: any}} props county: they are all of one */
-function TownshipTable({ rows, county, sort, empty }) {
+/** @param {{rows: Township[], county: boolean, sort: string | undefined, strips: Map<string, any[]> | null, empty: any}} props county: they are all of one */
+function TownshipTable({ rows, county, sort, strips, empty }) {
   const [shown, show] = useState(STEP);
   /** @type {Column[]} */
   const columns = [
@@ -155,6 +171,7 @@ function TownshipTable({ rows, county, sort, empty }) {
     { key: 'fault', name: t('faultCol'), by: (r) => r.fault, down: true, class: 'n', cell: (r) => html`<${Figure} value=${r.fault} class=${r.fault ? 'fault' : ''}>${r.connectors ? num(r.fault) : NO_DATA}<//>` },
     { key: 'power', name: t('powerCol'), by: (r) => r.power_kw, down: true, class: 'n', cell: (r) => r.connectors ? html`<span class="live">${num(r.power_kw, 1)}</span><${Unit}>kW<//>` : NO_DATA },
     { key: 'last', name: t('lastUsable'), by: (r) => r.usable ? Infinity : Date.parse(r.last_usable || '') || 0, down: true, class: 'n', cell: (r) => lastUsable(r) },
+    ...strips && strips.size ? [{ key: 'days', name: t('last30'), by: (/** @type {Township} */ r) => (strips.get(r.division) || []).filter((d) => d.state === 'effective').length, class: 'strip-days', cell: (/** @type {Township} */ r) => html`<${DayMarks} days=${strips.get(r.division) || []} />` }] : [],
   ];
   if (!rows.length) return empty;
   return html`<${Rows} class="townships" label=${t('towns')} columns=${columns} sort=${sort} rows=${sorted(rows, columns, sort).slice(0, shown)} hook=${(/** @type {Township} */ r) => ({ 'data-division': r.division, 'data-state': r.state })} />
@@ -162,14 +179,14 @@ function TownshipTable({ rows, county, sort, empty }) {
 }
 
 /** @param {Township} r */
-function lastUsable(r) {
+export function lastUsable(r) {
   if (r.usable) return t('now');
   if (r.last_usable) return moment(r.last_usable);
   return r.connectors ? t('never') : NO_DATA;
 }
 
 /** @param {{counts: any, note: string}} props */
-function ConnectorFacts({ counts, note }) {
+export function ConnectorFacts({ counts, note }) {
   const c = counts && counts.connectors;
   const rows = [
     [t('stations'), num(counts?.stations)], [t('registered'), num(c?.public)], [t('onlineShort'), c ? `${num(c.online)} · ${percent(c.online, c.public)}` : NO_DATA],
@@ -177,26 +194,4 @@ function ConnectorFacts({ counts, note }) {
   ];
   return html`<section aria-labelledby="connectors-title"><header><h2 id="connectors-title">${t('connectorsHere')}</h2><p>${note}</p></header>
     <dl class="facts">${rows.map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd class="live">${value}</dd></div>`)}</dl></section>`;
-}
-
-/** @param {{code: string}} props of 9 digits */
-function TownshipPage({ code }) {
-  const [{ data, error }, county] = useTopics([`coverage:${code.slice(0, 6)}:all`, 'coverage:' + code.slice(0, 6)]);
-  const { rows } = useTownships(code, 'all', useMemo(() => data ? data.children.filter((/** @type {any} */ c) => c.division === code) : undefined, [data]));
-  const row = rows.get(code);
-  const told = row ? `${row.state} ${row.online} ${row.usable} ${row.charging} ${row.fault}` : '';
-  const [seen, setSeen] = useState(0);
-  useEffect(() => setSeen((n) => n + 1), [told]);
-  if (error) return html`<p class="empty">${error}</p>`;
-  return html`<article class="division township">
-    <header class="title-line">
-      <${Breadcrumbs} codes=${above(code)}>${row && html`<${Place} code=${code} name=${row.name} />`}<//>
-      <h1>${row ? html`<${Place} code=${code} name=${row.name} />` : NO_DATA}<small>${code}</small></h1>
-      ${row && html`<p class="covered"><${Figure} value=${row.state} class=${'share-figure state-' + row.state}><${Mark} state=${row.state} notObserved=${row.not_observed} /> ${t(/** @type {any} */ (row.state + 'Long'))}<//>
-        <span class="live">${reasonText(row)}</span></p>
-      <p class="legend"><span>${t('since')} <b class="live">${age(row.since)}</b></span><span>${t('lastUsable')} <b class="live">${lastUsable(row)}</b></span></p>`}
-    </header>
-    <div class="main-column"><header><h2>${t('pilesHere')}</h2></header><${DivisionPiles} division=${code} turn=${seen} /></div>
-    <aside>${county.data && html`<${Outline} code=${county.data.division} children=${[]} towns=${county.data.children} selected=${code} /><${ConnectorFacts} counts=${data && data.children.find((/** @type {any} */ c) => c.division === code)} note="" />`}</aside>
-  </article>`;
 }

@@ -41,7 +41,7 @@ function textOf(e) {
 }
 
 /** @param {{event: any, dated?: boolean}} props */
-function EventRow({ event: e, dated = false }) {
+export function EventRow({ event: e, dated = false }) {
   const address = e.pile ? pileHref(e.pile) : divisionHref(e.township);
   const byPlace = e.kind.startsWith('coverage_');
   return html`<li class=${e.fresh ? 'event fresh' : 'event'}><a href=${address}>
@@ -75,4 +75,10 @@ export function EventsPage({ division }) {
     <ol>${data && data.events.map((/** @type {any} */ e) => html`<${EventRow} key=${e.id} event=${e} dated />`)}</ol>
     ${data && !data.events.length && html`<p class="empty">${t('noEvents')}</p>`}
   </section>`;
+}
+
+/** The newest events on one line, for a wall. @param {{division: string}} props */
+export function EventLine({ division }) {
+  const [{ data }] = useTopics([topicOf(division)]);
+  return html`<ol class="event-line" aria-label=${t('events')}>${(data ? data.events.slice(0, 4) : []).map((/** @type {any} */ e) => html`<li key=${e.id}>${markOf(e)} <time datetime=${e.at}>${minute(e.at)}</time> <b><${Place} code=${e.township} name=${`${zoneName(e.county_name)} ${e.township_name}`} /></b> ${textOf(e)}</li>`)}</ol>`;
 }

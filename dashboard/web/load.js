@@ -40,7 +40,7 @@ const lastOf = (points) => points.findLastIndex((v) => v !== null);
 /**
  * @param {{today: Points, before: Points, width: number, height: number}} props
  */
-function Curve({ today, before, width, height }) {
+export function Curve({ today, before, width, height }) {
   const most = Math.max(...today.map((v) => v ?? 0), ...before.map((v) => v ?? 0));
   const mega = most >= 1000, scale = mega ? 1000 : 1, unit = mega ? 'MW' : 'kW';
   const step = stepOf(most / scale), top = Math.max(step, Math.ceil(most / scale / step) * step);

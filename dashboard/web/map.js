@@ -1,12 +1,12 @@
 // @ts-check
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './vendor/htm/standalone.mjs';
-import { classOf, measures, rampOf } from './classes.js';
+import { classOf, measured, measures, rampOf } from './classes.js';
 import { Failed, Segments, useSize } from './figure.js';
-import { num, percent } from './format.js';
+import { num } from './format.js';
 import { ASPECT, loadMaps } from './geo.js';
 import { lang, Place, shortPlaceName, t, zoneName } from './i18n.js';
 import { Mark, STATES } from './marks.js';
-import { Problem } from './api.js';
+import { Problem, useGet } from './api.js';
 import { divisionHref, go, route, setQuery } from './route.js';
 import { colour, theme, useStores } from './store.js';
 
@@ -14,6 +14,7 @@ import { colour, theme, useStores } from './store.js';
 
 const ZOOMS = [1, 2, 4];
 const NAMES_FROM = 2; // county names, by zoom
+const PAST_EVERY = 10 * 60_000; // a day closes once a day
 
 /** @param {import('./geo.js').Area} area @returns {any[]} */
 const outlines = (area) => area.polygons.map(([ring]) => ({ coords: ring }));
@@ -59,9 +60,16 @@ function optionOf({ maps, counts, measure, over, size, zoom, cities }) {
 
 /**
  * The province's counties in classes, with a fixed readout and, the keyboard's way, the same rows as a table.
- * @param {{cities: any[], counties: any[]}} props counts of cities, counties and zones
+ * @param {{cities: any[], counties: any[], wall?: boolean}} props counts of cities, counties and zones
  */
-export function CountyMap({ cities, counties }) {
+export function CountyMap({ cities, counties: told, wall = false }) {
+  const { data: past } = useGet('coverage/availability', {}, PAST_EVERY);
+  const served = past && past.whole;
+  const counties = useMemo(() => {
+    if (!past) return told;
+    const by = new Map(past.counties.map((/** @type {any} */ c) => [c.division, c]));
+    return told.map((c) => ({ ...c, served: by.get(c.division) }));
+  }, [told, past]);
   const [{ query }] = useStores([route, lang, theme]);
   const name = Object.hasOwn(measures, query.map || '') ? query.map : 'effective';
   const measure = measures[name];
@@ -104,25 +112,25 @@ export function CountyMap({ cities, counties }) {
   const zones = counties.filter((c) => c.kind === 'zone');
   const choices = Object.entries(measures).map(([value, m]) => ({ value, name: t(m.name) }));
   return html`<section class="panel counties" aria-labelledby="map-title">
-    <header><h2 id="map-title">${t('counties')}</h2>
+    <header hidden=${wall}><h2 id="map-title">${t('counties')}</h2>
       <${Segments} label=${t('mapOf')} value=${name} choices=${choices} onChoose=${(/** @type {string} */ v) => setQuery({ map: v === 'effective' ? '' : v })} />
       <${Segments} label=${t('asTable')} value=${asTable ? 'table' : 'map'} choices=${[{ value: 'map', name: t('asMap') }, { value: 'table', name: t('asTable') }]}
         onChoose=${(/** @type {string} */ v) => setQuery({ as: v === 'table' ? v : '' })} /></header>
     ${drawing.error && html`<${Failed} error=${drawing.error} retry=${() => setDrawing((d) => ({ ...d, error: null, turn: d.turn + 1 }))} />`}
     <div class="map" hidden=${asTable}>
       <div class="canvas" ref=${box} role="img" aria-label=${t('mapSaid', { what: t(measure.name) })}></div>
-      <div class="zoom">${ZOOMS.length > 1 && html`
+      ${!wall && html`<div class="zoom">${ZOOMS.length > 1 && html`
         <button type="button" aria-label=${t('zoomIn')} disabled=${zoom === ZOOMS[ZOOMS.length - 1]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) + 1])}>+</button>
-        <button type="button" aria-label=${t('zoomOut')} disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button>`}</div>
-      <${Readout} measure=${measure} county=${counts.get(over)} cities=${cities} />
+        <button type="button" aria-label=${t('zoomOut')} disabled=${zoom === ZOOMS[0]} onClick=${() => setZoom(ZOOMS[ZOOMS.indexOf(zoom) - 1])}>−</button>`}</div>`}
+      ${!wall && html`<${Readout} measure=${measure} county=${counts.get(over)} cities=${cities} served=${served} />`}
       <${Legend} measure=${measure} />
     </div>
     ${asTable && html`<${CountyTable} counties=${counties} cities=${cities} measure=${measure} />`}
-    ${!asTable && html`<p class="zones"><span>${t('zones')}</span>
+    ${!asTable && !wall && html`<p class="zones"><span>${t('zones')}</span>
       ${zones.filter((z) => measure.whole(z)).map((z) => html`<a key=${z.division} data-division=${z.division} href=${divisionHref(z.division.slice(0, 4))}>
         <${Chip} measure=${measure} counts=${z} /> <${Place} code=${z.division} name=${zoneName(z.name)} /></a>`)}
       <span>${t('zonesRest', { n: zones.filter((z) => !measure.whole(z)).length })}</span></p>`}
-    <p class="credit">${t('mapCredit')}</p>
+    <p class="credit" hidden=${wall}>${t('mapCredit')}</p>
   </section>`;
 }
 
@@ -144,15 +152,15 @@ function Chip({ measure, counts }) {
   return html`<svg class="chip" viewBox="0 0 10 10" aria-hidden="true"><rect width="10" height="10" fill=${step === null ? 'none' : rampOf(measure)[step]} /></svg>`;
 }
 
-/** @param {{measure: import('./classes.js').Measure, county: any, cities: any[]}} props */
-function Readout({ measure, county, cities }) {
+/** @param {{measure: import('./classes.js').Measure, county: any, cities: any[], served: any}} props served: the province's availability */
+function Readout({ measure, county, cities, served }) {
   const city = county && cities.find((c) => c.division === county.division.slice(0, 4));
-  const province = { division: '37', name: t('province'), ...totals(cities) };
+  const province = { division: '37', name: t('province'), ...totals(cities), served };
   const shown = county || province, whole = measure.whole(shown);
   return html`<div class="readout">
     <p class="caption">${city ? html`<${Place} code=${city.division} name=${city.name} />` : ' '}</p>
     <p class="name"><${Place} code=${shown.division === '37' ? '' : shown.division} name=${shown.name} /></p>
-    <p class="value live">${whole ? percent(measure.part(shown), whole) : t(measure.empty)}</p>
+    <p class="value live">${whole ? measured(measure, shown) : t(measure.empty)}</p>
     <p class="counts live">${STATES.filter((s) => shown[s]).map((s) => html`<span key=${s}><${Mark} state=${s} /> ${num(shown[s])}</span>`)}</p>
   </div>`;
 }
@@ -161,7 +169,7 @@ function Readout({ measure, county, cities }) {
 function totals(rows) {
   const sum = (/** @type {(r: any) => number} */ of) => rows.reduce((n, r) => n + of(r), 0);
   return {
-    ...Object.fromEntries(['total', ...STATES].map((key) => [key, sum((r) => r[key])])), paper: sum((r) => r.paper), connectors: { public: sum((r) => r.connectors.public), online: sum((r) => r.connectors.online), fault: sum((r) => r.connectors.fault) },
+    ...Object.fromEntries(['total', ...STATES].map((key) => [key, sum((r) => r[key])])), paper: sum((r) => r.paper), connectors: { public: sum((r) => r.connectors.public), online: sum((r) => r.connectors.online), fault: sum((r) => r.connectors.fault), power_kw: sum((r) => r.connectors.power_kw) },
   };
 }
 
@@ -179,13 +187,13 @@ function Legend({ measure }) {
 /** @param {{counties: any[], cities: any[], measure: import('./classes.js').Measure}} props */
 export function CountyTable({ counties, cities, measure }) {
   return html`<div class="county-table"><table class="rows">
-    <thead><tr><th scope="col">${t('county')}</th><th scope="col">${t('city')}</th><th scope="col" class="n">${t(measure.name)} %</th><th scope="col" class="n">${t('effective')}</th><th scope="col" class="n">${t('towns')}</th></tr></thead>
+    <thead><tr><th scope="col">${t('county')}</th><th scope="col">${t('city')}</th><th scope="col" class="n">${t(measure.name)} ${measure.unit || '%'}</th><th scope="col" class="n">${t('effective')}</th><th scope="col" class="n">${t('towns')}</th></tr></thead>
     <tbody>${counties.map((c) => {
       const city = cities.find((one) => one.division === c.division.slice(0, 4));
       return html`<tr key=${c.division} data-division=${c.division}>
         <th scope="row"><${Chip} measure=${measure} counts=${c} /> <a href=${divisionHref(c.division)}><${Place} code=${c.division} name=${c.name} /></a></th>
         <td><${Place} code=${city.division} name=${city.name} /></td>
-        <td class="n live">${percent(measure.part(c), measure.whole(c))}</td><td class="n live">${c.total ? num(c.effective) : '–'}</td><td class="n">${c.total ? num(c.total) : '–'}</td>
+        <td class="n live">${measured(measure, c)}</td><td class="n live">${c.total ? num(c.effective) : '–'}</td><td class="n">${c.total ? num(c.total) : '–'}</td>
       </tr>`;
     })}</tbody></table></div>`;
 }

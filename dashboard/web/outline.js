@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useState } from './vendor/htm/standalone.mjs'
 import { classOf, measures, rampOf } from './classes.js';
 import { percent } from './format.js';
 import { ASPECT, boundsOf, loadMaps, schematicPoints } from './geo.js';
-import { placeName, t } from './i18n.js';
+import { Place, placeName, t } from './i18n.js';
 import { divisionHref } from './route.js';
 import { theme, useStore } from './store.js';
 
@@ -31,9 +31,9 @@ function projection(areas) {
 /**
  * A small map: the children of the province or a city in their classes, or a county with its towns
  * at schematic places.
- * @param {{code: string, children: any[], towns: Town[], selected?: string}} props
+ * @param {{code: string, children: any[], towns: Town[], selected?: string, point?: Point | null}} props point: where something really stands
  */
-export function Outline({ code, children, towns, selected = '' }) {
+export function Outline({ code, children, towns, selected = '', point = null }) {
   const [maps, setMaps] = useState(/** @type {import('./geo.js').Maps | null} */ (null));
   useEffect(() => {
     let gone = false;
@@ -43,7 +43,7 @@ export function Outline({ code, children, towns, selected = '' }) {
   if (!maps) return null;
   if (code.length === 6) {
     const county = maps.counties.get(code);
-    return county ? html`<${CountyOutline} county=${county} towns=${towns} selected=${selected} />` : null;
+    return county ? html`<${CountyOutline} county=${county} towns=${towns} selected=${selected} point=${point} />` : null;
   }
   const areas = code.length === 2 ? [...maps.cities.values()] : [...maps.counties.values()].filter((a) => a.parent === code);
   return html`<${ChildrenOutline} areas=${areas} children=${children} />`;
@@ -86,8 +86,8 @@ function labels(wanted) {
 /** 曹县 stays, 牡丹区 is 牡丹. @param {string} name */
 const shortName = (name) => name.length > 2 ? name.replace(/[市县区]$/, '') : name;
 
-/** @param {{county: Area, towns: Town[], selected: string}} props */
-function CountyOutline({ county, towns, selected }) {
+/** @param {{county: Area, towns: Town[], selected: string, point: Point | null}} props */
+function CountyOutline({ county, towns, selected, point }) {
   const { place, path, width, height } = useMemo(() => projection([county]), [county]);
   const byCode = [...towns].sort((a, b) => a.division < b.division ? -1 : 1);
   const points = useMemo(() => schematicPoints(county, byCode.length), [county, byCode.length]);
@@ -97,12 +97,13 @@ function CountyOutline({ county, towns, selected }) {
     const left = x > width * 0.7, half = widthOf(text) / 2 + (selected ? 12 : 8);
     return { text, at: [left ? x - half : x + half, y + 4], town };
   });
-  return html`<section aria-labelledby="outline-title"><header><h2 id="outline-title">${t('location')}</h2>${placed.length > 0 && html`<p>${t('schematic')}</p>`}</header>
+  return html`<section aria-labelledby="outline-title"><header><h2 id="outline-title">${t('location')}</h2>${point ? html`<p>${t('realPoint')} · <${Place} code=${county.code} name=${county.name} /></p>` : placed.length > 0 && html`<p>${t('schematic')}</p>`}</header>
     <svg class="outline" viewBox=${`0 0 ${width} ${height}`}>
       <path d=${path(county)} class="without" />
       ${placed.map(({ town, at: [x, y], text }) => html`<a key=${town.division} href=${divisionHref(town.division)} aria-label=${`${text} ${t(town.state)}`} data-state=${town.state}>
         <${Point} state=${town.state} x=${x - 5} y=${y - 5} />
         ${town.division === selected && html`<rect class="selected" x=${x - 8} y=${y - 8} width="16" height="16" />`}</a>`)}
+      ${point && html`<circle class="stands" cx=${place(point)[0]} cy=${place(point)[1]} r="5" />`}
       ${labels(named).map(({ text, at: [x, y] }) => html`<text key=${text} x=${x} y=${y} aria-hidden="true">${text}</text>`)}
     </svg></section>`;
 }

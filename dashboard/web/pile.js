@@ -1,15 +1,18 @@
 // @ts-check
-import { html } from './vendor/htm/standalone.mjs';
-import { useGet } from './api.js';
-import { PileChart } from './chart.js';
+import { html, useMemo, useState } from './vendor/htm/standalone.mjs';
+import { may } from './account.js';
+import { me, useGet } from './api.js';
+import { PileChart, rangeChoices, rangeOf } from './chart.js';
 import { above, Breadcrumbs } from './coverage.js';
 import { Failed, Figure, Reading, Segments, Unit } from './figure.js';
-import { age, clock, day, moment, NO_DATA, num, pileNumber } from './format.js';
-import { Place, t, Zh } from './i18n.js';
+import { age, clock, day, moment, NO_DATA, num, percent, pileNumber } from './format.js';
+import { lang, Place, t, term, Zh } from './i18n.js';
 import { useTopics } from './live.js';
+import { Outline } from './outline.js';
 import { Status } from './piles.js';
-import { divisionHref, route, setQuery } from './route.js';
+import { divisionHref, route, setQuery, stationHref } from './route.js';
 import { useStore } from './store.js';
+import { Strip } from './strip.js';
 
 /** @type {Record<string, import('./i18n.js').Word>} */
 const uses = { public: 'kindPublic', dedicated: 'kindDedicated', residential: 'kindResidential' };
@@ -23,6 +26,65 @@ const values = [
 /** The clock where it is of today, else the day too. @param {string} at */
 const deviceTime = (at) => day(Date.parse(at)) === day(Date.now()) ? clock(Date.parse(at)) : moment(at);
 
+const DAYS_EVERY = 10 * 60_000; // a day closes once a day
+const REJECTS_ASKED = 500, REJECTS_SHOWN = 20, FAULTS_SHOWN = 20;
+const MONTH = 30 * 86_400_000;
+
+/** The last 90 days, and availability by each definition over its own time. @param {{id: string}} props */
+function Days({ id }) {
+  const { data, error, retry } = useGet(`piles/${encodeURIComponent(id)}/days`, {}, DAYS_EVERY);
+  return html`<section aria-labelledby="strip-title"><header><h2 id="strip-title">${t('last90')}</h2><p>${t('last90Note')}</p></header>
+    ${error && !data ? html`<${Failed} error=${error} retry=${retry} />` : !data && html`<${Reading} />`}
+    ${data && html`<${Strip} days=${data.days} label=${t('last90')} />
+    <ul class="shares" aria-label=${t('availability')}>${data.availability.map((/** @type {any} */ a, /** @type {number} */ i) => html`<li key=${i} data-definition=${a.definition}>
+      <span class="caption">${lang.value === 'zh' ? a.name_zh : a.name_en}</span><b class="kpi">${a.share === null ? NO_DATA : percent(a.up_min, a.of_min)}</b>
+      <span class="caption">${a.from} ${t('until')} ${a.to}</span>
+      <span class="caption">${a.share === null ? t(/** @type {any} */ ('notMeasured_' + a.definition)) : t('ofMinutes', { up: num(a.up_min), of: num(a.of_min) })}${a.asked !== null && ` · ${t('asked', { n: percent(a.asked, 1, 0) })}`}</span></li>`)}</ul>`}
+  </section>`;
+}
+
+/** Runs of the same fault of a connector, the newest first. @param {any[]} rows of the history, by hour */
+function faultsOf(rows) {
+  /** @type {{connector: string, fault: string, from: string, to: string}[]} */
+  const runs = [];
+  /** @type {Map<string, any>} */
+  const open = new Map();
+  for (const row of rows) {
+    const run = open.get(row.connector);
+    if (!row.fault) { open.delete(row.connector); continue; }
+    if (run && run.fault === row.fault) { run.to = row.at; continue; }
+    const next = { connector: row.connector, fault: row.fault, from: row.at, to: row.at };
+    runs.push(next);
+    open.set(row.connector, next);
+  }
+  return runs.reverse();
+}
+
+/** What was told as faults in the last 30 days. @param {{id: string}} props */
+function Faults({ id }) {
+  const [to] = useState(() => Date.now());
+  const { data, error, retry } = useGet(`piles/${encodeURIComponent(id)}/history`, { from: new Date(to - MONTH).toISOString(), to: new Date(to).toISOString(), step: '1h' });
+  const runs = useMemo(() => data ? faultsOf(data.rows) : [], [data]);
+  return html`<section aria-labelledby="faults-title"><header><h2 id="faults-title">${t('faultsTold')}</h2><p>${t('faultsNote')}</p></header>
+    ${error && !data ? html`<${Failed} error=${error} retry=${retry} />` : !data && html`<${Reading} />`}
+    ${data && !runs.length && html`<p class="empty">${t('noFaults')}</p>`}
+    ${runs.length > 0 && html`<table class="rows faults" aria-labelledby="faults-title"><thead><tr><th scope="col">${t('from')}</th><th scope="col">${t('until')}</th><th scope="col">${t('connector')}</th><th scope="col">${t('fault')}</th></tr></thead>
+      <tbody>${runs.slice(0, FAULTS_SHOWN).map((r) => html`<tr key=${r.connector + r.from}><th scope="row">${moment(r.from)}</th><td>${moment(new Date(Date.parse(r.to) + 3_600_000).toISOString())}</td><td>${r.connector}</td><td class="fault">${term('f_', r.fault)}</td></tr>`)}</tbody></table>`}
+  </section>`;
+}
+
+/** Messages of the pile that could not be used. @param {{id: string, operator: string}} props */
+function PileRejects({ id, operator }) {
+  const { data, error, retry } = useGet('rejects', { operator, limit: REJECTS_ASKED }, 60_000);
+  const rows = data ? data.rejects.filter((/** @type {any} */ r) => r.pile === pileNumber(id)).slice(0, REJECTS_SHOWN) : [];
+  return html`<section aria-labelledby="pile-rejects-title"><header><h2 id="pile-rejects-title">${t('rejects')}</h2><p>${t('pileRejectsNote')}</p></header>
+    ${error && !data ? html`<${Failed} error=${error} retry=${retry} />` : !data && html`<${Reading} />`}
+    ${data && !rows.length && html`<p class="empty">${t('noPileRejects')}</p>`}
+    ${rows.length > 0 && html`<table class="rows" aria-labelledby="pile-rejects-title"><thead><tr><th scope="col">${t('time')}</th><th scope="col">${t('reason')}</th><th scope="col" class="n">${t('count')}</th><th scope="col">${t('sample')}</th></tr></thead>
+      <tbody>${rows.map((/** @type {any} */ r, /** @type {number} */ i) => html`<tr key=${i}><th scope="row">${moment(r.at)}</th><td>${term('rej_', r.reason)}</td><td class="n">${num(r.count)}</td><td><code>${r.sample}</code></td></tr>`)}</tbody></table>`}
+  </section>`;
+}
+
 /** One pile: what it is, what it does now, what it did. @param {{id: string}} props */
 export function PilePage({ id }) {
   const { query } = useStore(route);
@@ -32,7 +94,7 @@ export function PilePage({ id }) {
   if (error) return html`<${Failed} error=${error} retry=${retry} />`;
   if (!pile) return html`<${Reading} />`;
   const connectors = pile.connectors.map((/** @type {any} */ c) => ({ ...c, ...told.get(c.connector), since: c.since, told: told.get(c.connector) }));
-  const range = query.range === '24h' ? '24h' : '1h';
+  const range = rangeOf(query.range);
   return html`<article class="division pile" data-pile=${pile.id}>
     <header class="title-line">
       <${Breadcrumbs} codes=${[...above(pile.township), pile.township]}>${pileNumber(pile.id)}<//>
@@ -49,18 +111,22 @@ export function PilePage({ id }) {
             ${values.map(([name, field, unit, decimals]) => html`<td key=${field} class="n live" data-label=${t(name)}>${num(c.told?.[field], decimals)}${c.told?.[field] !== undefined && html`<${Unit}>${unit}<//>`}</td>`)}
             <td class="n live" data-label=${t('deviceTime')}>${c.told ? deviceTime(c.told.at) : NO_DATA}</td>
           </tr>`)}</tbody></table></section>
+      <${Days} id=${pile.id} />
       <section aria-labelledby="chart-title"><header><h2 id="chart-title">${t('powerAndSoc')}</h2>
-        <${Segments} label=${t('range')} value=${range} choices=${[{ value: '1h', name: t('range1h') }, { value: '24h', name: t('range24h') }]} onChoose=${(/** @type {string} */ v) => setQuery({ range: v === '24h' ? v : '' })} /></header>
+        <${Segments} label=${t('range')} value=${range} choices=${rangeChoices()} onChoose=${(/** @type {string} */ v) => setQuery({ range: v === '1h' ? '' : v })} /></header>
         <${PileChart} key=${range} id=${pile.id} range=${range} live=${live.data ? live.data.connectors : []} /></section>
+      <${Faults} id=${pile.id} />
+      ${may(useStore(me), 'records') && html`<${PileRejects} id=${pile.id} operator=${pile.operator} />`}
     </div>
     <aside><section aria-labelledby="facts-title"><header><h2 id="facts-title">${t('facts')}</h2></header>
       <dl class="facts">${[
-        [t('station'), html`<${Zh}>${pile.station_name}<//>`], [t('stationId'), pile.station], [t('pileId'), pile.id], [t('use'), t(uses[pile.kind])],
+        [t('station'), html`<a class="link" href=${stationHref(`${pile.operator}:${pile.station}`)}><${Zh}>${pile.station_name}<//></a>`], [t('stationId'), pile.station], [t('pileId'), pile.id], [t('use'), t(uses[pile.kind])],
         [t('rated'), html`${num(pile.power_kw)}<${Unit}>kW<//>`], [t('address'), pile.address ? html`<${Zh}>${pile.address}<//>` : NO_DATA], [t('opened'), pile.opened || NO_DATA],
         [t('coordinates'), pile.lng === null ? NO_DATA : `${num(pile.lng, 4)}, ${num(pile.lat, 4)}`],
         ...pile.connectors.flatMap((/** @type {any} */ c) => [
           [`${t('connectorNo', { n: c.connector })} · ${t('statusSince')}`, age(c.since)], [`${t('connectorNo', { n: c.connector })} · ${t('lastUsable')}`, moment(c.last_usable)],
         ]),
-      ].map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section></aside>
+      ].map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section>
+      ${pile.lng !== null && html`<${Outline} code=${pile.township.slice(0, 6)} children=${[]} towns=${[]} point=${[pile.lng, pile.lat]} />`}</aside>
   </article>`;
 }

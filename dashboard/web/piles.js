@@ -1,11 +1,11 @@
 // @ts-check
-import { html, useEffect, useRef, useState } from './vendor/htm/standalone.mjs';
+import { html, useState } from './vendor/htm/standalone.mjs';
 import { get, useGet } from './api.js';
 import { Failed, Reading, Unit } from './figure.js';
 import { age, num, pileNumber } from './format.js';
 import { Place, t, term, Zh } from './i18n.js';
 import { Square, squareOf, statusOf } from './marks.js';
-import { divisionHref, pileHref, route, setQuery } from './route.js';
+import { divisionHref, pileHref, route, setQuery, stationHref } from './route.js';
 import { useStore } from './store.js';
 
 const PAGE = 50;
@@ -21,35 +21,20 @@ export function Status({ connector: c }) {
 /** @param {any} pile */
 const lastHeard = (pile) => pile.connectors.reduce((/** @type {string} */ last, /** @type {any} */ c) => c.last_heard > last ? c.last_heard : last, '');
 
-/** @param {{piles: any[], placed: boolean}} props placed: they are all in one township */
-function PileTable({ piles, placed }) {
+/** @param {{piles: any[]}} props */
+function PileTable({ piles }) {
   return html`<table class="rows piles" aria-label=${t('piles')}><thead><tr>
-      <th scope="col">${t('pile')}</th><th scope="col">${t('station')}</th>${!placed && html`<th scope="col">${t('township')}</th>`}<th scope="col">${t('operator')}</th>
+      <th scope="col">${t('pile')}</th><th scope="col">${t('station')}</th><th scope="col">${t('township')}</th><th scope="col">${t('operator')}</th>
       <th scope="col">${t('type')}</th><th scope="col">${t('connectors')}</th><th scope="col" class="n">${t('lastHeard')}</th></tr></thead>
     <tbody>${piles.map((pile) => html`<tr key=${pile.id} data-pile=${pile.id}>
       <th scope="row"><a href=${pileHref(pile.id)}>${pileNumber(pile.id)}</a></th>
-      <td class="station"><${Zh}>${pile.station_name}<//></td>
-      ${!placed && html`<td class="place"><a href=${divisionHref(pile.township)}><${Place} code=${pile.township} name=${`${pile.county_name} ${pile.township_name}`} /></a></td>`}
+      <td class="station"><a href=${stationHref(`${pile.operator}:${pile.station}`)}><${Zh}>${pile.station_name}<//></a></td>
+      <td class="place"><a href=${divisionHref(pile.township)}><${Place} code=${pile.township} name=${`${pile.county_name} ${pile.township_name}`} /></a></td>
       <td class="operator"><${Zh}>${pile.operator_name || pile.operator}<//></td>
       <td class="type">${t(pile.dc ? 'dc' : 'ac')} ${num(pile.power_kw)}<${Unit}>kW<//></td>
       <td class="connectors">${pile.connectors.map((/** @type {any} */ c) => html`<${Status} key=${c.connector} connector=${c} />`)}</td>
       <td class="n heard live">${age(lastHeard(pile))}</td>
     </tr>`)}</tbody></table>`;
-}
-
-/**
- * The piles of a township. turn rises when something there has changed.
- * @param {{division: string, turn: number}} props
- */
-export function DivisionPiles({ division, turn }) {
-  const { data, error, retry } = useGet('piles', { division, limit: 500 }, REFRESH);
-  const first = useRef(true);
-  useEffect(() => {
-    if (first.current) first.current = false; else retry();
-  }, [turn]);
-  if (error && !data) return html`<${Failed} error=${error} retry=${retry} />`;
-  if (!data) return html`<${Reading} />`;
-  return data.piles.length ? html`<${PileTable} piles=${data.piles} placed />` : html`<p class="empty">${t('noPilesHere')}</p>`;
 }
 
 /** All piles, by text, place and status. */
@@ -83,7 +68,7 @@ export function Piles() {
     </form>
     ${error && !data ? html`<${Failed} error=${error} retry=${retry} />` : !data && html`<${Reading} />`}
     ${data && !piles.length && !next && html`<p class="empty">${t('noPiles')}</p>`}
-    ${piles.length > 0 && html`<${PileTable} piles=${piles} placed=${false} />`}
+    ${piles.length > 0 && html`<${PileTable} piles=${piles} />`}
     ${more && more.error && html`<${Failed} error=${more.error} retry=${load} />`}
     ${next && html`<button type="button" class="wide" onClick=${load}>${t('loadMore')}</button>`}
   </section>`;

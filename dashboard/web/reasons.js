@@ -13,6 +13,9 @@ const shut = {
   no_station: 'noStation', closed_season: 'reasonSeason', closed_hours: 'reasonHours', mobile: 'reasonMobile', limited_access: 'reasonLimited',
 };
 
+/** A reason by itself, for a list of reasons. @param {string} reason */
+export const reasonWord = (reason) => reason === 'usable' ? t('reasonUsableAny') : Object.hasOwn(shut, reason) ? t(shut[reason]) : Object.hasOwn(words, reason) ? t(words[reason]) : reason;
+
 /**
  * Why a township counts as it does, in words: 2 站 6 枪，全部离线.
  * @param {import('./townships.js').Township} row

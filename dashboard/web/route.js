@@ -52,3 +52,6 @@ export const divisionHref = (code, query = {}) => href(['coverage', code], query
 
 /** @param {string} id of a pile, {operator}:{pile} */
 export const pileHref = (id) => href(['pile', id]);
+
+/** @param {string} id of a station, {operator}:{station} */
+export const stationHref = (id) => href(['station', id]);
