@@ -22,9 +22,9 @@ const outlines = (area) => area.polygons.map(([ring]) => ({ coords: ring }));
 /**
  * The chart's option: counties in their classes, borders of cities, names, and the selection in a
  * layer of its own, since a neighbour would cover a border drawn with its county.
- * @param {{maps: Maps, counts: Map<string, any>, measure: import('./classes.js').Measure, over: string, size: {width: number, height: number}, zoom: number, cities: any[]}} of
+ * @param {{maps: Maps, counts: Map<string, any>, measure: import('./classes.js').Measure, over: string, size: {width: number, height: number}, zoom: number, cities: any[], scale: number}} of
  */
-function optionOf({ maps, counts, measure, over, size, zoom, cities }) {
+function optionOf({ maps, counts, measure, over, size, zoom, cities, scale }) {
   const ramp = rampOf(measure), ground = colour('surface'), ink = colour('ink');
   const [west, south, east, north] = maps.bounds;
   const aspect = (east - west) * ASPECT / (north - south);
@@ -34,8 +34,8 @@ function optionOf({ maps, counts, measure, over, size, zoom, cities }) {
   });
   const selected = maps.counties.get(over);
   const label = (/** @type {boolean} */ strong) => ({
-    show: true, formatter: '{b}', color: strong ? ink : colour('ink2'), fontSize: strong ? 12 : 11, fontFamily: getComputedStyle(document.body).fontFamily,
-    textBorderColor: ground, textBorderWidth: 2.5,
+    show: true, formatter: '{b}', color: strong ? ink : colour('ink2'), fontSize: (strong ? 12 : 11) * scale, fontFamily: getComputedStyle(document.body).fontFamily,
+    textBorderColor: ground, textBorderWidth: 2.5 * scale,
   });
   const names = cities.flatMap((c) => {
     const area = maps.cities.get(c.division);
@@ -46,10 +46,10 @@ function optionOf({ maps, counts, measure, over, size, zoom, cities }) {
     geo: {
       map: 'counties', nameProperty: 'code', roam: zoom > 1 ? 'move' : false, zoom, aspectScale: ASPECT, layoutCenter: ['50%', '50%'],
       layoutSize: Math.min(size.width - 6, (size.height - 6) * aspect), selectedMode: false, emphasis: { disabled: true },
-      itemStyle: { borderColor: ground, borderWidth: 0.5 }, regions,
+      itemStyle: { borderColor: ground, borderWidth: 0.5 * scale }, regions,
     },
     series: [
-      { type: 'lines', id: 'cities', coordinateSystem: 'geo', polyline: true, silent: true, z: 3, lineStyle: { color: ground, width: 1.8, opacity: 1 }, data: [...maps.cities.values()].flatMap(outlines) },
+      { type: 'lines', id: 'cities', coordinateSystem: 'geo', polyline: true, silent: true, z: 3, lineStyle: { color: ground, width: 1.8 * scale, opacity: 1 }, data: [...maps.cities.values()].flatMap(outlines) },
       { type: 'lines', id: 'over', coordinateSystem: 'geo', polyline: true, silent: true, z: 4, lineStyle: { color: ink, width: 2.2, opacity: 1 }, data: selected ? outlines(selected) : [] },
       { type: 'scatter', id: 'counties', coordinateSystem: 'geo', silent: true, z: 5, symbolSize: 0.1, label: label(false), labelLayout: { hideOverlap: true },
         data: zoom >= NAMES_FROM ? [...maps.counties.values()].map((a) => ({ name: a.name, value: a.inside })) : [] },
@@ -60,9 +60,9 @@ function optionOf({ maps, counts, measure, over, size, zoom, cities }) {
 
 /**
  * The province's counties in classes, with a fixed readout and, the keyboard's way, the same rows as a table.
- * @param {{cities: any[], counties: any[], wall?: boolean}} props counts of cities, counties and zones
+ * @param {{cities: any[], counties: any[], wall?: boolean, scale?: number}} props counts of cities, counties and zones
  */
-export function CountyMap({ cities, counties: told, wall = false }) {
+export function CountyMap({ cities, counties: told, wall = false, scale = 1 }) {
   const { data: past } = useGet('coverage/availability', {}, PAST_EVERY);
   const served = past && past.whole;
   const counties = useMemo(() => {
@@ -106,16 +106,16 @@ export function CountyMap({ cities, counties: told, wall = false }) {
   useLayoutEffect(() => {
     if (!maps || !size.width || asTable) return;
     chart.current.resize({ width: size.width, height: size.height });
-    chart.current.setOption(optionOf({ maps, counts, measure, over, size, zoom, cities }), { replaceMerge: ['series'] });
-  }, [maps, shown, name, over, size.width, size.height, zoom, lang.value, theme.value, asTable, cities.length]);
+    chart.current.setOption(optionOf({ maps, counts, measure, over, size, zoom, cities, scale }), { replaceMerge: ['series'] });
+  }, [maps, shown, name, over, size.width, size.height, zoom, lang.value, theme.value, asTable, cities.length, scale]);
 
   const zones = counties.filter((c) => c.kind === 'zone');
   const choices = Object.entries(measures).map(([value, m]) => ({ value, name: t(m.name) }));
   return html`<section class="panel counties" aria-labelledby="map-title">
-    <header hidden=${wall}><h2 id="map-title">${t('counties')}</h2>
+    ${wall ? html`<h2 id="map-title" class="unseen">${t('counties')}</h2>` : html`<header><h2 id="map-title">${t('counties')}</h2>
       <${Segments} label=${t('mapOf')} value=${name} choices=${choices} onChoose=${(/** @type {string} */ v) => setQuery({ map: v === 'effective' ? '' : v })} />
       <${Segments} label=${t('asTable')} value=${asTable ? 'table' : 'map'} choices=${[{ value: 'map', name: t('asMap') }, { value: 'table', name: t('asTable') }]}
-        onChoose=${(/** @type {string} */ v) => setQuery({ as: v === 'table' ? v : '' })} /></header>
+        onChoose=${(/** @type {string} */ v) => setQuery({ as: v === 'table' ? v : '' })} /></header>`}
     ${drawing.error && html`<${Failed} error=${drawing.error} retry=${() => setDrawing((d) => ({ ...d, error: null, turn: d.turn + 1 }))} />`}
     <div class="map" hidden=${asTable}>
       <div class="canvas" ref=${box} role="img" aria-label=${t('mapSaid', { what: t(measure.name) })}></div>
@@ -130,7 +130,7 @@ export function CountyMap({ cities, counties: told, wall = false }) {
       ${zones.filter((z) => measure.whole(z)).map((z) => html`<a key=${z.division} data-division=${z.division} href=${divisionHref(z.division.slice(0, 4))}>
         <${Chip} measure=${measure} counts=${z} /> <${Place} code=${z.division} name=${zoneName(z.name)} /></a>`)}
       <span>${t('zonesRest', { n: zones.filter((z) => !measure.whole(z)).length })}</span></p>`}
-    <p class="credit" hidden=${wall}>${t('mapCredit')}</p>
+    ${!wall && html`<p class="credit">${t('mapCredit')}</p>`}
   </section>`;
 }
 

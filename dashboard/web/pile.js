@@ -5,7 +5,7 @@ import { me, useGet } from './api.js';
 import { PileChart, rangeChoices, rangeOf } from './chart.js';
 import { above, Breadcrumbs } from './coverage.js';
 import { Failed, Figure, Reading, Segments, Unit } from './figure.js';
-import { age, clock, day, moment, NO_DATA, num, percent, pileNumber } from './format.js';
+import { age, clock, day, moment, NO_DATA, num, percent, pileNumber, span } from './format.js';
 import { lang, Place, t, term, Zh } from './i18n.js';
 import { useTopics } from './live.js';
 import { Outline } from './outline.js';
@@ -43,17 +43,20 @@ function Days({ id }) {
   </section>`;
 }
 
-/** Runs of the same fault of a connector, the newest first. @param {any[]} rows of the history, by hour */
+const FAULT = 255; // T/CEC 102
+
+/** Runs of hours at whose end a connector told a fault, the newest first. @param {any[]} rows of the history, by hour */
 function faultsOf(rows) {
-  /** @type {{connector: string, fault: string, from: string, to: string}[]} */
+  /** @type {{connector: string, from: string, to: string}[]} */
   const runs = [];
   /** @type {Map<string, any>} */
   const open = new Map();
   for (const row of rows) {
     const run = open.get(row.connector);
-    if (!row.fault) { open.delete(row.connector); continue; }
-    if (run && run.fault === row.fault) { run.to = row.at; continue; }
-    const next = { connector: row.connector, fault: row.fault, from: row.at, to: row.at };
+    if (row.status === undefined) continue;
+    if (row.status !== FAULT) { open.delete(row.connector); continue; }
+    if (run) { run.to = row.at; continue; }
+    const next = { connector: row.connector, from: row.at, to: row.at };
     runs.push(next);
     open.set(row.connector, next);
   }
@@ -68,8 +71,8 @@ function Faults({ id }) {
   return html`<section aria-labelledby="faults-title"><header><h2 id="faults-title">${t('faultsTold')}</h2><p>${t('faultsNote')}</p></header>
     ${error && !data ? html`<${Failed} error=${error} retry=${retry} />` : !data && html`<${Reading} />`}
     ${data && !runs.length && html`<p class="empty">${t('noFaults')}</p>`}
-    ${runs.length > 0 && html`<table class="rows faults" aria-labelledby="faults-title"><thead><tr><th scope="col">${t('from')}</th><th scope="col">${t('until')}</th><th scope="col">${t('connector')}</th><th scope="col">${t('fault')}</th></tr></thead>
-      <tbody>${runs.slice(0, FAULTS_SHOWN).map((r) => html`<tr key=${r.connector + r.from}><th scope="row">${moment(r.from)}</th><td>${moment(new Date(Date.parse(r.to) + 3_600_000).toISOString())}</td><td>${r.connector}</td><td class="fault">${term('f_', r.fault)}</td></tr>`)}</tbody></table>`}
+    ${runs.length > 0 && html`<table class="rows faults" aria-labelledby="faults-title"><thead><tr><th scope="col">${t('from')}</th><th scope="col">${t('until')}</th><th scope="col">${t('connector')}</th><th scope="col" class="n">${t('lasting')}</th></tr></thead>
+      <tbody>${runs.slice(0, FAULTS_SHOWN).map((r) => html`<tr key=${r.connector + r.from}><th scope="row">${moment(r.from)}</th><td>${moment(new Date(Date.parse(r.to) + 3_600_000).toISOString())}</td><td>${r.connector}</td><td class="n fault">${span(Date.parse(r.to) - Date.parse(r.from) + 3_600_000)}</td></tr>`)}</tbody></table>`}
   </section>`;
 }
 

@@ -19,6 +19,8 @@ const COUNTIES = 10, GAPS = 10;
 const OLD_AFTER = 60_000; // without the server the headline says the time it is of
 const LOADS_EVERY = 60_000;
 const SHIFT_EVERY = 3_600_000, SHIFTS = [[0, 0], [2, 0], [2, 2], [0, 2]]; // against burn-in, px
+/** How much larger what is drawn in px is on a wall: its 11 px are 3.2 units, a unit the 384th of the width. */
+const larger = () => innerWidth / 384 * 3.2 / 11;
 /** @type {any[]} */
 const nothing = [];
 
@@ -35,7 +37,7 @@ const views = [
 function OverviewView({ counts, all, cities, counties, rows, division }) {
   const c = all && all.connectors;
   return html`<div class="wall-overview">
-    <div class="wall-left"><${CountyMap} cities=${cities} counties=${counties} wall />${may(useStore(me), 'load') && html`<${Load} division=${division} />`}</div>
+    <div class="wall-left"><${CountyMap} cities=${cities} counties=${counties} wall scale=${larger()} />${may(useStore(me), 'load') && html`<${Load} division=${division} scale=${larger()} />`}</div>
     <div class="wall-right">
       <div class="wall-headline"><${Ring} counts=${counts} /><div><p class="wall-percent"><${Figure} value=${counts && counts.effective}>${percent(counts?.effective, counts?.total)}<//></p>
         <p>${t('ofTownsEffective', { n: counts ? num(counts.effective) : NO_DATA, of: counts ? num(counts.total) : NO_DATA })}</p><p class="caption">${t('definition')}</p></div></div>
@@ -45,7 +47,7 @@ function OverviewView({ counts, all, cities, counties, rows, division }) {
         <li><b><${Figure} value=${counts && counts.nominal}>${num(counts?.nominal)}<//></b><span>${t('nominal')}</span></li>
         <li><b><${Figure} value=${c && c.fault} class=${c && c.fault ? 'fault' : ''}>${num(c?.fault)}<//></b><span>${t('faultPublic')}</span></li>
         <li><b><${Figure} value=${c && c.online}>${percent(c?.online, c?.public)}<//></b><span>${t('onlinePublic')}</span></li></ul>
-      <${Units} cities=${cities} rows=${rows} />
+      <${Units} cities=${cities} rows=${rows} scale=${larger()} />
     </div></div>`;
 }
 
@@ -56,7 +58,7 @@ function CountyLoad({ county }) {
   const { width, height } = useSize(box);
   const known = data && [...data.day.power_kw, ...data.day_before.power_kw].some((v) => v !== null);
   return html`<li data-division=${county.division}><p><b><${Place} code=${county.division} name=${county.name} /></b> <span><${Figure} value=${Math.round(county.connectors.power_kw)}>${num(county.connectors.power_kw / 1000, 1)}<//><${Unit}>MW<//></span></p>
-    <div class="curve" ref=${box}>${data && !known && html`<p class="empty">${t('loadNone')}</p>`}${known && width > 0 && height > 0 && html`<${Curve} today=${data.day.power_kw} before=${data.day_before.power_kw} width=${width} height=${height} />`}</div></li>`;
+    <div class="curve" ref=${box}>${data && !known && html`<p class="empty">${t('loadNone')}</p>`}${known && width > 0 && height > 0 && html`<${Curve} today=${data.day.power_kw} before=${data.day_before.power_kw} width=${width} height=${height} scale=${larger()} />`}</div></li>`;
 }
 
 /** The counties that draw most now. @param {{counties: any[]}} props */
