@@ -105,10 +105,11 @@ type town struct {
 	since    time.Time
 	record   coverage.Record
 	stations []*station
-	quiet    int64 // until when, at least, time alone does not change the verdict, Unix ms
-	stale    bool  // to be judged again
-	changed  bool  // its figures may be others than shown
-	untold   bool  // what is shown has to be told again
+	left     string // the case by which its last station that counted left, "" where none did
+	quiet    int64  // until when, at least, time alone does not change the verdict, Unix ms
+	stale    bool   // to be judged again
+	changed  bool   // its figures may be others than shown
+	untold   bool   // what is shown has to be told again
 
 	saved charge.TownshipState // as last kept in the registry
 }
@@ -119,6 +120,21 @@ type station struct {
 	terms      charge.StationTerms // today
 	schedule   charge.Schedule
 	piles      []*pile
+	left       string // the case by which one of its piles was decommissioned
+}
+
+// leave takes out the stations all of whose piles are decommissioned.
+func (t *town) leave() {
+	t.stations = slices.DeleteFunc(t.stations, func(s *station) bool {
+		gone := len(s.piles) == 0 && s.left != ""
+		if gone {
+			t.left = s.left
+		}
+		return gone
+	})
+	if len(t.stations) > 0 {
+		t.left = ""
+	}
 }
 
 // changes is what a judge has found since it was last asked.
@@ -391,11 +407,18 @@ func (j *judge) refresh() {
 	for at, p := range j.ordered { // in one order, so that power adds up to the same on every replay
 		p.at = int32(at) //nolint:gosec // small
 		if s := stations[stationKey{p.registered.Station.Operator, p.registered.Station.ID}]; s != nil {
+			if p.registered.Decommissioned != "" {
+				s.left = p.registered.Decommissioned
+				continue // its messages are stored and its minutes kept, and it counts for nothing
+			}
 			s.piles = append(s.piles, p)
 		}
 	}
 	for _, s := range j.public {
 		s.count(today)
+	}
+	for _, t := range towns {
+		t.leave()
 	}
 	j.keepChanged()
 	j.places = slices.Collect(maps.Values(towns))
@@ -556,7 +579,7 @@ func (j *judge) prove(p *pile, r *charge.Reading) {
 // may be news all the same, from a clock set back. A household's is its own affair.
 func (j *judge) danger(p *pile, r *charge.Reading) {
 	i := p.gun(r.Connector)
-	if i < 0 || p.terms.Kind == charge.Residential || r.At.UnixMilli() == p.guns[i].dangerAt {
+	if i < 0 || p.terms.Kind == charge.Residential || p.registered.Decommissioned != "" || r.At.UnixMilli() == p.guns[i].dangerAt {
 		return
 	}
 	p.guns[i].dangerAt = r.At.UnixMilli()
@@ -758,6 +781,9 @@ func (j *judge) judgeTown(t *town) {
 	}
 	if s := j.cause(t); s != nil {
 		e.Operator, e.Station = s.registered.Operator, s.registered.Name
+	}
+	if kind == charge.CoverageLost {
+		e.Case = t.left
 	}
 	j.changed.events = append(j.changed.events, numberedEvent{event: e})
 }

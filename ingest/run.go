@@ -34,6 +34,7 @@ type Ingest struct {
 	tally    *tally
 	tidier   *tidier
 	groups   *groups
+	cases    *procedure
 	newOwner func(partition int, epoch uint64) *owner
 	slog     *slog.Logger
 	metrics  prometheus.Registerer
@@ -74,6 +75,7 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 	}
 	in.tidier = newTidier(log, store, reg, logger, metrics)
 	in.groups = newGroups(reg, dir, logger, metrics)
+	in.cases = newProcedure(reg, dir, logger, metrics)
 	return in, nil
 }
 
@@ -107,6 +109,7 @@ func (in *Ingest) tasks() []task {
 	}
 	all = append(all, task{"groups", func(ctx context.Context, _ uint64) error { return in.groups.run(ctx) }})
 	all = append(all, task{"rejects", func(ctx context.Context, _ uint64) error { return in.tally.followRejects(ctx, in.log) }})
+	all = append(all, task{"cases", func(ctx context.Context, _ uint64) error { return in.cases.run(ctx) }})
 	return append(all, task{"tidy", func(ctx context.Context, _ uint64) error { in.tidier.run(ctx); return nil }})
 }
 

@@ -21,11 +21,11 @@ const (
 
 // A Service is one attempt to serve a notice.
 type Service struct {
-	Kind     ServiceKind
-	On       time.Time // delivered, left, received or posted
-	Evidence string    // receipt, witness, tracking number or where it was posted
-	Consent  string    // Electronic: the signed confirmation of the address
-	Failed   bool      // it did not reach the operator; Evidence says why
+	Kind     ServiceKind `json:"kind"`
+	On       time.Time   `json:"on"`       // delivered, left, received or posted
+	Evidence string      `json:"evidence"` // receipt, witness, tracking number or where it was posted
+	Consent  string      `json:"consent"`  // Electronic: the signed confirmation of the address
+	Failed   bool        `json:"failed"`   // it did not reach the operator; Evidence says why
 }
 
 // Check tells what an attempt lacks, after those that were made before it.

@@ -92,5 +92,6 @@ type Event struct {
 	Before   string       `json:"before,omitempty"` // state or status before
 	After    string       `json:"after,omitempty"`
 	Reason   string       `json:"reason,omitempty"`          // of a township's state after it
+	Case     string       `json:"case,omitempty"`            // by which the township's last station left (长期失效)
 	Share    *float64     `json:"share_effective,omitempty"` // of the last 7 days, 0 to 1, where a township is unsteady
 }

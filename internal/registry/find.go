@@ -43,6 +43,8 @@ type PileRow struct {
 	Opened       time.Time               // the first connector's, 00:00 Asia/Shanghai
 	Closed       time.Time               // the last connector's; zero while one is open
 	Connectors   []charge.ConnectorState // by connector id; times are UTC
+	// Decommissioned is the case by which the pile was taken out of what counts; FindPiles finds no such one.
+	Decommissioned string
 }
 
 const (
@@ -132,7 +134,9 @@ func (r *Registry) FindPiles(ctx context.Context, q PileQuery) (rows []PileRow, 
 			if err != nil {
 				return err
 			}
-			rows = append(rows, row)
+			if row.Decommissioned == "" {
+				rows = append(rows, row)
+			}
 		}
 		return nil
 	})
@@ -438,11 +442,11 @@ func (r *Registry) PileByID(ctx context.Context, id charge.PileID) (row PileRow,
 func readPile(ctx context.Context, tx *sql.Tx, id charge.PileID) (row PileRow, stationID int64, err error) {
 	row.Pile = id
 	err = tx.QueryRowContext(ctx, `SELECT p.station_id, s.station, s.name, s.township, s.kind, o.name,
-			coalesce(t.name, ''), coalesce(c.name, '')
+			coalesce(t.name, ''), coalesce(c.name, ''), p.decommissioned
 		FROM piles p JOIN stations s ON s.id = p.station_id JOIN operators o ON o.operator = p.operator
 			LEFT JOIN divisions t ON t.code = s.township LEFT JOIN divisions c ON c.code = t.parent
 		WHERE p.operator = ? AND p.pile = ?`, string(id.Operator), id.Equipment).
-		Scan(&stationID, &row.Station, &row.StationName, &row.Township, &row.Kind, &row.OperatorName, &row.TownshipName, &row.CountyName)
+		Scan(&stationID, &row.Station, &row.StationName, &row.Township, &row.Kind, &row.OperatorName, &row.TownshipName, &row.CountyName, &row.Decommissioned)
 	if errors.Is(err, sql.ErrNoRows) {
 		return row, 0, fmt.Errorf("%w %s", ErrUnknownPile, id)
 	}

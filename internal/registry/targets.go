@@ -216,7 +216,7 @@ func countPiles(ctx context.Context, q querier, now time.Time) (map[string]float
 		return nil
 	}, `SELECT s.kind, s.area, count(*), sum(p.typed), sum(p.dc)
 		FROM stations s CROSS JOIN piles p INDEXED BY piles_station ON p.station_id = s.id
-		WHERE s.opened <= ?1 AND (s.closed IS NULL OR s.closed > ?1) AND p.opened <= ?1 AND (p.closed IS NULL OR p.closed > ?1)
+		WHERE s.opened <= ?1 AND (s.closed IS NULL OR s.closed > ?1) AND p.opened <= ?1 AND (p.closed IS NULL OR p.closed > ?1) AND p.decommissioned = ''
 		GROUP BY s.kind, s.area`, now.UnixMilli())
 	if err != nil {
 		return nil, err

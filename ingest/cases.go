@@ -1,0 +1,441 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"pilewatch/ingest/longfailed"
+	"pilewatch/internal/cases"
+	"pilewatch/internal/charge"
+	"pilewatch/internal/policy"
+	"pilewatch/internal/registry"
+)
+
+// caseStore is where days are read and cases kept; *registry.Registry is one.
+type caseStore interface {
+	FrozenThrough(ctx context.Context) (time.Time, error)
+	CasesLookedAt(ctx context.Context) (time.Time, error)
+	NoteCasesLookedAt(ctx context.Context, day time.Time) error
+	FailingPiles(ctx context.Context, day time.Time, under float64) ([]charge.PileID, error)
+	PileDays(ctx context.Context, pile charge.PileID, from, to time.Time) ([]registry.PileDay, error)
+	ConnectorDays(ctx context.Context, key charge.ConnectorKey, from, to time.Time) ([]registry.ConnectorDay, error)
+	PileLinks(ctx context.Context) ([]registry.PileLink, error)
+	Excuses(ctx context.Context, q registry.ExcuseQuery) ([]charge.Excuse, error)
+	Rev(ctx context.Context) (int64, error)
+
+	Cases(ctx context.Context, q registry.CaseQuery) ([]registry.Case, error)
+	CaseRecord(ctx context.Context, id string) ([]cases.Entry, error)
+	OpenCase(ctx context.Context, s *registry.Suspicion) (registry.Case, bool, error)
+	ActOnCase(ctx context.Context, id string, step registry.CaseStep) (registry.Case, error)
+	CaseProved(ctx context.Context, id string, on time.Time) error
+	DueCases(ctx context.Context) ([]registry.Case, error)
+	PassCase(ctx context.Context, c *registry.Case) (bool, error)
+}
+
+// procedure is what the platform does with cases by itself (docs/cases.md): it suspects, proves repairs, and lets
+// deadlines pass. All of it is in the registry, each step in one transaction with a check of the present state, so
+// that it may be ended anywhere and begun again: a day that was half looked at is looked at again whole.
+type procedure struct {
+	store    caseStore
+	policies func() policy.Policies
+	pile     func(charge.PileID) (*registry.Pile, bool)
+	slog     *slog.Logger
+	steps    *prometheus.CounterVec
+}
+
+const (
+	casesEvery  = time.Minute
+	longestLook = 400 // days that are read of a pile: 180 in service, at a station open for half of each day, and to spare
+)
+
+func newProcedure(store caseStore, dir *registry.Directory, log *slog.Logger, reg prometheus.Registerer) *procedure {
+	return &procedure{
+		store: store, policies: dir.Policies, pile: dir.Pile, slog: log,
+		steps: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{Name: "ingest_case_steps_total", Help: "Steps of cases of long-failed piles that the platform took by itself, by action."}, []string{"action"}),
+	}
+}
+
+func (p *procedure) run(ctx context.Context) error {
+	failing := false
+	for {
+		err := p.look(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			p.slog.Warn("cases are not looked at, they will be once they can", "err", err)
+		}
+		failing = err != nil
+		if !wait(ctx, casesEvery) {
+			return nil
+		}
+	}
+}
+
+// look does all that there is to do now.
+func (p *procedure) look(ctx context.Context) error {
+	frozen, err := p.store.FrozenThrough(ctx)
+	if err != nil {
+		return err
+	}
+	if !frozen.IsZero() {
+		last, err := p.store.CasesLookedAt(ctx)
+		if err != nil {
+			return err
+		}
+		day := frozen
+		if !last.IsZero() {
+			day = last.AddDate(0, 0, 1)
+		}
+		for ; !day.After(frozen); day = day.AddDate(0, 0, 1) {
+			if err := p.closeDay(ctx, day); err != nil {
+				return fmt.Errorf("look at cases of %s: %w", day.Format(time.DateOnly), err)
+			}
+			if err := p.store.NoteCasesLookedAt(ctx, day); err != nil {
+				return err
+			}
+		}
+	}
+	due, err := p.store.DueCases(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range due {
+		passed, err := p.store.PassCase(ctx, &due[i])
+		if err != nil {
+			return err
+		}
+		if passed {
+			p.steps.WithLabelValues("passed").Inc()
+		}
+	}
+	return nil
+}
+
+// watchedStates are the states in which a case is looked at each day.
+func watchedStates() []cases.State {
+	return append(slices.DeleteFunc(cases.States(), func(s cases.State) bool { return !s.Open() }), cases.Decommissioned)
+}
+
+// closeDay looks first for proof of repair and then for suspicions, at the end of a frozen day.
+func (p *procedure) closeDay(ctx context.Context, day time.Time) error {
+	links, err := p.store.PileLinks(ctx)
+	if err != nil {
+		return err
+	}
+	open, err := p.store.Cases(ctx, registry.CaseQuery{States: watchedStates()})
+	if err != nil {
+		return err
+	}
+	versions := longFailedPolicies(p.policies())
+	for i := range open {
+		if err := p.prove(ctx, &open[i], links, day, versions); err != nil {
+			return fmt.Errorf("prove case %s: %w", open[i].ID, err)
+		}
+	}
+	under := 0.0
+	for _, v := range versions {
+		under = max(under, v.Proof.UnreliableAtLeast)
+	}
+	failing, err := p.store.FailingPiles(ctx, day, under)
+	if err != nil {
+		return err
+	}
+	for _, id := range failing {
+		if err := p.suspect(ctx, id, links, day, versions); err != nil {
+			return fmt.Errorf("judge pile %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// prove ends a case whose repair is proved by every ground.
+func (p *procedure) prove(ctx context.Context, c *registry.Case, links []registry.PileLink, day time.Time, versions []longfailed.Policy) error {
+	names := registry.PileNames(links, c.Pile)
+	days, _, err := p.days(ctx, names, c.Suspected, day)
+	if err != nil || len(days) == 0 {
+		return err
+	}
+	rec, err := p.store.CaseRecord(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	var tests []time.Time
+	for _, e := range rec {
+		if e.Detail != nil && e.Detail.Inspection != nil && e.Detail.Inspection.TestWh >= 1000 {
+			tests = append(tests, e.Detail.Inspection.At)
+		}
+	}
+	grounds := make([]longfailed.Rule, len(c.Grounds))
+	for i, g := range c.Grounds {
+		grounds[i] = longfailed.Rule(g.Rule)
+	}
+	since := slices.IndexFunc(versions, func(v longfailed.Policy) bool { return v.Version == c.Policy })
+	proofs, done := longfailed.Prove(grounds, days, c.Suspected, tests, versions[max(since, 0):]...)
+	if !done {
+		return nil
+	}
+	on, text := time.Time{}, "the repair is proved:"
+	for _, proof := range proofs {
+		on = later(on, proof.On)
+		text += fmt.Sprintf(" %s by %d of %d minutes usable;", proof.Ground, proof.Usable, proof.Minutes)
+	}
+	on = on.AddDate(0, 0, 1)
+	if c.State == cases.Decommissioned {
+		return p.store.CaseProved(ctx, c.ID, on)
+	}
+	_, err = p.store.ActOnCase(ctx, c.ID, registry.CaseStep{Action: cases.Prove, Person: "platform", Role: cases.Platform, Text: text, Detail: cases.Detail{Until: on}})
+	if refused := (*cases.RefusedError)(nil); errors.As(err, &refused) {
+		return nil // somebody was first
+	}
+	if err == nil {
+		p.steps.WithLabelValues(string(cases.Prove)).Inc()
+	}
+	return err
+}
+
+// suspect opens a case where a rule holds at the end of day.
+func (p *procedure) suspect(ctx context.Context, id charge.PileID, links []registry.PileLink, day time.Time, versions []longfailed.Policy) error {
+	pile, ok := p.pile(id)
+	if !ok || pile.Decommissioned != "" {
+		return nil
+	}
+	terms := pile.Station.TermsAt(day)
+	inForce := p.policies().At(day)
+	switch terms.Kind {
+	case charge.Public:
+		ok = inForce.LongFailed.Public
+	case charge.Dedicated:
+		ok = inForce.LongFailed.Dedicated
+	default:
+		ok = false // which of a residential pile is run as a service is not registered
+	}
+	if !ok {
+		return nil
+	}
+	names := registry.PileNames(links, id)
+	looked := &longfailed.Pile{Since: pile.Station.Opened, Dismissed: map[longfailed.Rule]time.Time{}}
+	var earlier []registry.Case
+	for _, n := range names {
+		of, err := p.store.Cases(ctx, registry.CaseQuery{Pile: charge.PileID{Operator: charge.OperatorID(n.Operator), Equipment: n.Pile}})
+		if err != nil {
+			return err
+		}
+		for _, c := range of {
+			switch {
+			case c.State.Open() || c.State == cases.Decommissioned:
+				return nil
+			case c.State == cases.Dismissed:
+				for _, g := range c.Grounds {
+					rule := longfailed.Rule(g.Rule)
+					looked.Dismissed[rule] = later(looked.Dismissed[rule], c.DismissedUntil)
+				}
+			case c.State == cases.Rectified:
+				looked.Since = later(looked.Since, c.Suspected)
+			default:
+				looked.Since = later(looked.Since, c.Since)
+			}
+		}
+		earlier = append(earlier, of...)
+	}
+	var connectors []dossierDay
+	var err error
+	if looked.Days, connectors, err = p.days(ctx, names, day.AddDate(0, 0, -longestLook), day); err != nil {
+		return err
+	}
+	found := slices.DeleteFunc(longfailed.Suspect(looked, versions), func(s longfailed.Suspicion) bool { return s.Check })
+	if len(found) == 0 {
+		return nil
+	}
+	s, err := p.suspicion(ctx, pile, names, day, found, looked.Days, connectors)
+	if err != nil {
+		return err
+	}
+	joinRelapse(s, earlier, day, versions)
+	c, opened, err := p.store.OpenCase(ctx, s)
+	if opened {
+		p.steps.WithLabelValues(string(cases.Suspect)).Inc()
+		p.slog.Info("pile is suspected to have failed for long", "case", c.ID, "pile", id, "station", pile.Station.ID, "rule", s.Grounds[0].Rule)
+	}
+	return err
+}
+
+// joinRelapse lets a suspicion soon after a rectified case go on with that one.
+func joinRelapse(s *registry.Suspicion, earlier []registry.Case, day time.Time, versions []longfailed.Policy) {
+	var of []longfailed.Earlier
+	var ids []string
+	for _, c := range earlier {
+		if c.State == cases.Rectified {
+			of, ids = append(of, longfailed.Earlier{Suspected: c.Opened, Rectified: c.Suspected}), append(ids, c.ID)
+			for range c.Relapses { // suspicions that joined it are earlier ones of their own
+				of, ids = append(of, longfailed.Earlier{Suspected: c.Opened, Rectified: c.Suspected}), append(ids, c.ID)
+			}
+		}
+	}
+	r := versions[len(versions)-1].Periods.Relapsed(of, day.AddDate(0, 0, 1))
+	s.PeriodDays = r.PeriodDays
+	if r.Joins >= 0 {
+		s.Joins = ids[r.Joins]
+	}
+}
+
+// A dossierDay is one connector's.
+type dossierDay struct {
+	connector charge.ConnectorID
+	day       registry.ConnectorDay
+}
+
+// days reads the frozen days of a machine under all its names, in order.
+func (p *procedure) days(ctx context.Context, names []cases.Name, from, to time.Time) (days []longfailed.Day, connectors []dossierDay, err error) {
+	for i, n := range names {
+		first, last := from, to
+		if i+1 < len(names) {
+			if next := names[i+1].From.In(charge.Zone); next.AddDate(0, 0, -1).Before(last) {
+				last = next.AddDate(0, 0, -1)
+			}
+		}
+		if i > 0 {
+			first = later(first, n.From.In(charge.Zone))
+		}
+		id := charge.PileID{Operator: charge.OperatorID(n.Operator), Equipment: n.Pile}
+		of, err := p.store.PileDays(ctx, id, first, last)
+		if err != nil {
+			return nil, nil, err
+		}
+		at := make(map[int64]int, len(of))
+		for _, d := range of {
+			if d.Frozen {
+				at[d.Day.Unix()] = len(days)
+				days = append(days, longfailed.Day{Date: d.Day, Pile: d.Minutes})
+			}
+		}
+		pile, ok := p.pile(id)
+		if !ok {
+			continue
+		}
+		for c := range pile.Connectors {
+			of, err := p.store.ConnectorDays(ctx, charge.ConnectorKey{Pile: id, Connector: pile.Connectors[c].ID}, first, last)
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, d := range of {
+				if n, ok := at[d.Day.Unix()]; ok && d.Frozen {
+					for len(days[n].Connectors) <= c {
+						days[n].Connectors = append(days[n].Connectors, charge.DayMinutes{})
+					}
+					days[n].Connectors[c] = d.Minutes
+					connectors = append(connectors, dossierDay{pile.Connectors[c].ID, d})
+				}
+			}
+		}
+	}
+	return days, connectors, nil
+}
+
+// suspicion puts together what a case rests on.
+func (p *procedure) suspicion(ctx context.Context, pile *registry.Pile, names []cases.Name, day time.Time,
+	found []longfailed.Suspicion, days []longfailed.Day, connectors []dossierDay,
+) (*registry.Suspicion, error) {
+	from := day
+	d := &cases.Dossier{
+		Pile: pile.ID.String(), Known: names, Station: pile.Station.Name, Township: string(pile.Station.TermsAt(day).Township),
+		Changes: []cases.StatusChange{}, Rejects: []cases.Reject{}, Excuses: []cases.Excuse{}, Neighbours: []cases.Neighbour{},
+	}
+	s := &registry.Suspicion{Pile: pile.ID, Township: pile.Station.TermsAt(day).Township, Policy: p.policies().At(day).Version, Day: day, Dossier: d}
+	for _, c := range pile.Connectors {
+		if c.Serial != "" {
+			s.Serial = c.Serial
+		}
+	}
+	d.Serial = s.Serial
+	for _, n := range names {
+		s.Names = append(s.Names, charge.PileID{Operator: charge.OperatorID(n.Operator), Equipment: n.Pile})
+	}
+	for _, f := range found {
+		if f.Window.From.Before(from) {
+			from = f.Window.From
+		}
+		w := &f.Window
+		s.Grounds = append(s.Grounds, registry.CaseGround{Rule: string(f.Rule), Policy: f.Policy})
+		d.Grounds = append(d.Grounds, cases.Ground{
+			Rule: string(f.Rule), Policy: f.Policy, From: w.From.UTC(), Until: w.Until.UTC(), Usable: w.Usable, Out: w.Out, Fault: w.Fault,
+			Unknown: w.Unknown, Excused: w.Excused, Heard: w.Heard,
+		})
+	}
+	for _, one := range days {
+		if !one.Date.Before(from) {
+			d.Days = append(d.Days, dayOfDossier("", one.Date, &one.Pile))
+		}
+	}
+	for _, c := range connectors {
+		if !c.day.Day.Before(from) {
+			d.Days = append(d.Days, dayOfDossier(c.connector, c.day.Day, &c.day.Minutes))
+		}
+	}
+	excuses, err := p.store.Excuses(ctx, registry.ExcuseQuery{Division: s.Township, From: from, Until: day.AddDate(0, 0, 1)})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range excuses {
+		if (e.Operator == "" || e.Operator == pile.ID.Operator) && (e.Pile == "" || e.Pile == pile.ID.Equipment) {
+			d.Excuses = append(d.Excuses, cases.Excuse{ID: e.ID, Kind: string(e.Kind), State: string(e.State), From: e.From.UTC(), Until: e.Until.UTC(), Cause: e.Cause, Document: e.Document})
+		}
+	}
+	rev, err := p.store.Rev(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.Versions = cases.Versions{Registry: rev, Policy: s.Policy, Program: program()}
+	return s, nil
+}
+
+func dayOfDossier(connector charge.ConnectorID, date time.Time, m *charge.DayMinutes) cases.Day {
+	return cases.Day{
+		Date: date.Format(time.DateOnly), Connector: string(connector), Usable: int(m.Usable), Excused: int(m.Excused), Out: int(m.Out),
+		Fault: int(m.Fault), Unknown: int(m.Unknown), Heard: int(m.Heard), EnergyWh: int64(m.EnergyWh),
+	}
+}
+
+// program is the version of this program, as it was built.
+func program() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return ""
+}
+
+// longFailedPolicies are the numbers of the rules, of each version of the policy.
+func longFailedPolicies(all policy.Policies) []longfailed.Policy {
+	const day = 24 * time.Hour
+	days := func(d time.Duration) int { return int(d / day) }
+	versions := make([]longfailed.Policy, len(all))
+	for i, p := range all {
+		l := &p.LongFailed
+		versions[i] = longfailed.Policy{
+			Version: p.Version, FirstDay: p.From,
+			Silent:     longfailed.SilentRule{Days: days(l.Silent.Window), HeardUnder: l.Silent.HeardUnder},
+			Faulted:    longfailed.FaultedRule{Days: days(l.Faulted.Window), FaultAtLeast: l.Faulted.AtLeast},
+			NotUsable:  longfailed.NotUsableRule{Days: days(l.NotUsable.Window), UsableAtMost: l.NotUsable.AtMost},
+			Unreliable: longfailed.UnreliableRule{Days: days(l.Unreliable.Window), Under: l.Unreliable.Under, KnownAtLeast: l.Unreliable.KnownShare},
+			NoEnergy: longfailed.NoEnergyRule{
+				Days: days(l.NoEnergy.Window), UnderKWh: l.NoEnergy.UnderWh / 1000, UsableAtLeast: l.NoEnergy.UsableShare,
+				OthersKWh: l.NoEnergy.NeighboursWh / 1000, CheckDays: l.NoEnergy.TestDays,
+			},
+			Proof: longfailed.ProofRule{
+				Hours: int(p.Proof.Service / time.Hour), UsableAtLeast: p.Proof.Usable, BreakMinutes: int(p.Proof.BreakAtMost / time.Minute),
+				UnreliableDays: days(p.Proof.UnreliableTime), UnreliableAtLeast: p.Proof.Unreliable,
+			},
+			Periods: longfailed.Periods{
+				Days: p.Case.PeriodDays, RelapseDays: p.Relapse.PeriodDays, RelapseWithinDays: p.Relapse.WithinDays, LastWithinMonths: p.Relapse.ThirdMonths,
+				DismissalDays: p.DismissalHolds,
+			},
+			ResidentialAsAService: l.Service,
+		}
+	}
+	return versions
+}

@@ -1,0 +1,472 @@
+package ingest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pilewatch/internal/cases"
+	"pilewatch/internal/charge"
+	"pilewatch/internal/registry"
+)
+
+// A story is a registry with two piles of 曹县 whose days a test writes.
+type story struct {
+	t        *testing.T
+	registry *registry.Registry
+	dir      *registry.Directory
+	engine   *procedure
+	seq      uint64
+	path     string
+}
+
+var (
+	storyPile = charge.PileID{Operator: "MA3CLQP01", Equipment: "P1"}
+	firstDay  = time.Date(2025, 1, 1, 0, 0, 0, 0, charge.Zone)
+)
+
+func newStory(t *testing.T) *story {
+	t.Helper()
+	s := &story{t: t, path: filepath.Join(t.TempDir(), "registry.db")}
+	s.open()
+	for _, file := range []struct {
+		table registry.Table
+		text  string
+	}{
+		{registry.Operators, "operator,name,email\nMA3CLQP01,鲁充,a@example.cn\nMA3CLQP02,姊妹公司,\n"},
+		{registry.Stations, "operator,station,name,township,kind,opened\nMA3CLQP01,S1,古营集镇站,371721101,public,2022-01-01\nMA3CLQP01,HOME,小区,371721101,residential,2022-01-01\nMA3CLQP02,S1,古营集镇站,371721101,public,2022-01-01\n"},
+		{registry.Piles, "operator,station,pile,connector,serial,power_kw,opened\nMA3CLQP01,S1,P1,1,SN1,60,2022-01-01\nMA3CLQP01,HOME,H1,1,,7,2022-01-01\n"},
+	} {
+		if _, err := s.registry.Import(t.Context(), file.table, strings.NewReader(file.text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.refresh()
+	return s
+}
+
+// open opens the registry, as a process does that starts.
+func (s *story) open() {
+	s.t.Helper()
+	var err error
+	if s.registry, err = registry.Open(s.t.Context(), s.path, slog.New(slog.DiscardHandler)); err != nil {
+		s.t.Fatal(err)
+	}
+	reg := s.registry
+	s.t.Cleanup(func() { _ = reg.Close() })
+	if s.dir, err = s.registry.Directory(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	s.engine = newProcedure(s.registry, s.dir, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+}
+
+func (s *story) refresh() {
+	s.t.Helper()
+	if err := s.dir.Refresh(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// days writes frozen days of a pile with one connector, from the n-th of the story on.
+func (s *story) days(pile charge.PileID, from int, all ...charge.DayMinutes) {
+	s.t.Helper()
+	for i, m := range all {
+		day := firstDay.AddDate(0, 0, from+i)
+		s.seq++
+		err := s.registry.SaveHealth(s.t.Context(), 0, s.seq, &registry.Health{
+			PileDays:      []registry.PileDay{{Pile: pile, Day: day, Minutes: m, Frozen: true}},
+			ConnectorDays: []registry.ConnectorDay{{Key: charge.ConnectorKey{Pile: pile, Connector: "1"}, Day: day, Minutes: m, Frozen: true}},
+			Sums:          []registry.DaySum{{Day: day, Frozen: true, SumKey: registry.SumKey{County: "371721", Operator: pile.Operator, Kind: charge.Public}}},
+		})
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func (s *story) look() {
+	s.t.Helper()
+	if err := s.engine.look(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *story) cases() []registry.Case {
+	s.t.Helper()
+	all, err := s.registry.Cases(s.t.Context(), registry.CaseQuery{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return all
+}
+
+func times(n int, m charge.DayMinutes) []charge.DayMinutes {
+	all := make([]charge.DayMinutes, n)
+	for i := range all {
+		all[i] = m
+	}
+	return all
+}
+
+var (
+	well       = charge.DayMinutes{Usable: 1440, Heard: 1440, EnergyWh: 5000, Sessions: 2}
+	quiet      = charge.DayMinutes{Unknown: 1440, BreakFirst: 1440, BreakLongest: 1440, BreakLast: 1440}
+	faulty     = charge.DayMinutes{Out: 1440, Fault: 1440, Heard: 1440, BreakFirst: 1440, BreakLongest: 1440, BreakLast: 1440}
+	toldOff    = charge.DayMinutes{Out: 1440, Heard: 1440, BreakFirst: 1440, BreakLongest: 1440, BreakLast: 1440}
+	anHour     = charge.DayMinutes{Usable: 60, Out: 1380, Heard: 1440, BreakLongest: 1380}
+	shortly    = charge.DayMinutes{Usable: 1424, Out: 16, Heard: 1440, BreakLongest: 16}
+	notAtFault = charge.DayMinutes{Excused: 1440}
+)
+
+func mixed(n int, of ...charge.DayMinutes) []charge.DayMinutes {
+	var all []charge.DayMinutes
+	for len(all) < n {
+		all = append(all, of...)
+	}
+	return all[:n]
+}
+
+func TestWhichPilesGetACase(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		days []charge.DayMinutes
+		want string // its rules, "" for no case
+	}{
+		{"silent for 30 days", append(times(10, well), times(30, quiet)...), "silent not_usable"},
+		{"silent for 29 days", append(times(10, well), times(29, quiet)...), ""},
+		{"faulted for 15 days", append(times(10, well), times(15, faulty)...), "faulted"},
+		{"16 minutes lost every other day", mixed(60, well, shortly), ""},
+		{"told 0 for 31 days", append(times(10, well), times(31, toldOff)...), "not_usable"},
+		{"ten days each of fault, told offline and silence", append(append(times(10, faulty), times(10, toldOff)...), times(10, quiet)...), "not_usable"},
+		{"up for an hour a week", mixed(30, anHour, toldOff, toldOff, toldOff, toldOff, toldOff, toldOff), "not_usable"},
+		{"silent and excused", append(times(10, well), times(40, notAtFault)...), ""},
+		{"silent for 29 days and excused in between", append(append(times(15, quiet), times(10, notAtFault)...), times(14, quiet)...), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStory(t)
+			s.days(storyPile, 0, tt.days...)
+			s.look()
+			var got []string
+			for _, c := range s.cases() {
+				for _, g := range c.Grounds {
+					got = append(got, g.Rule)
+				}
+			}
+			if strings.Join(got, " ") != tt.want {
+				t.Errorf("got %v, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAHouseholdsPileHasNoCase(t *testing.T) {
+	s := newStory(t)
+	s.days(charge.PileID{Operator: "MA3CLQP01", Equipment: "H1"}, 0, times(60, quiet)...)
+	s.look()
+	if all := s.cases(); len(all) != 0 {
+		t.Errorf("got %+v, want none", all)
+	}
+}
+
+func TestASilentPileIsOneCaseOnce(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, times(30, quiet)...)
+	s.look()
+	first := s.cases()
+	if len(first) != 1 || first[0].State != cases.Suspected || first[0].PeriodDays != 30 || first[0].Serial != "SN1" {
+		t.Fatalf("got %+v, want one suspected case with 30 days", first)
+	}
+	for range 3 {
+		s.look()
+		s.open() // begun again
+		s.look()
+		if err := s.engine.closeDay(t.Context(), firstDay.AddDate(0, 0, 29)); err != nil { // the same day again
+			t.Fatal(err)
+		}
+	}
+	s.days(storyPile, 30, quiet)
+	s.look()
+	if got := s.cases(); len(got) != 1 || got[0].Step != first[0].Step {
+		t.Errorf("after the same days again: got %+v, want the one", got)
+	}
+	file, err := s.registry.CaseDossier(t.Context(), first[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, _, err := cases.Thaw(file)
+	if err != nil || len(d.Days) != 60 || d.Grounds[0].Unknown != 30*1440 || d.Versions.Policy == "" {
+		t.Errorf("dossier: got %v, %d days, %+v; want 30 of the pile and 30 of its connector", err, len(d.Days), d.Grounds)
+	}
+	all, err := s.registry.Deliveries(t.Context(), true)
+	if err != nil || len(all) != 1 || all[0].Kind != "reminder" || all[0].Address != "a@example.cn" {
+		t.Errorf("reminders: got %+v, %v; want one", all, err)
+	}
+}
+
+func TestARepairIsProved(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, times(30, quiet)...)
+	s.look()
+	s.days(storyPile, 30, well, well)
+	s.look()
+	if got := s.cases()[0].State; got != cases.Suspected {
+		t.Errorf("after two good days: got %s, want suspected", got)
+	}
+	s.days(storyPile, 32, well)
+	s.look()
+	c := s.cases()[0]
+	if c.State != cases.Rectified {
+		t.Fatalf("after three good days: got %s, want rectified", c.State)
+	}
+	// 60 days later the same: a relapse, which joins the case with 10 days; and again: none.
+	s.days(storyPile, 33, append(times(20, well), times(30, quiet)...)...)
+	s.look()
+	if all := s.cases(); len(all) != 1 || all[0].State != cases.Suspected || all[0].PeriodDays != 10 || all[0].Relapses != 1 {
+		t.Errorf("a relapse: got %+v, want the same case with 10 days", all)
+	}
+	s.days(storyPile, 83, append(append(times(3, well), times(5, well)...), times(30, quiet)...)...)
+	s.look()
+	if all := s.cases(); len(all) != 1 || all[0].State != cases.Suspected || all[0].PeriodDays != 0 || all[0].Relapses != 2 {
+		t.Errorf("the third: got %+v, want no period", all)
+	}
+	if _, _, err := s.registry.AuditCases(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+}
+
+// act does a step as a person who has seen the case as it is.
+func (s *story) act(id string, role cases.Role, person string, action cases.Action, detail cases.Detail) (registry.Case, error) {
+	s.t.Helper()
+	c, err := s.registry.CaseByID(s.t.Context(), id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.registry.ActOnCase(s.t.Context(), id, registry.CaseStep{Action: action, Person: person, Role: role, Text: "理由", Detail: detail, Seen: c.Step})
+}
+
+func (s *story) must(c registry.Case, err error) registry.Case {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return c
+}
+
+func TestWithoutADocumentACaseStopsAtOverdue(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, times(30, quiet)...)
+	s.look()
+	id := s.cases()[0].ID
+	s.must(s.act(id, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
+	past := time.Now().AddDate(0, 0, -60)
+	s.must(s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: past, Evidence: "回执"}}))
+	s.look()
+	s.look()
+	c := s.cases()[0]
+	if c.State != cases.Overdue {
+		t.Fatalf("after the period: got %s, want overdue", c.State)
+	}
+	s.must(s.act(id, cases.CountyOfficer, "zhao", cases.Inspect, cases.Detail{Inspection: &cases.Inspection{At: past, Photo: "p", Officers: []string{"甲", "乙"}}}))
+	_, err := s.act(id, cases.ProvinceOfficer, "wang", cases.Confirm, cases.Detail{})
+	if refused := (*cases.RefusedError)(nil); !errors.As(err, &refused) || refused.Need != cases.NeedDocument {
+		t.Errorf("confirm: got %v, want that the document is missing", err)
+	}
+	_, err = s.registry.ActOnCase(t.Context(), id, registry.CaseStep{Action: cases.Dismiss, Person: "li", Role: cases.CityOfficer, Text: "x", Seen: c.Step})
+	if !errors.Is(err, registry.ErrCaseMoved) {
+		t.Errorf("on what was seen before the inspection: got %v, want %v", err, registry.ErrCaseMoved)
+	}
+}
+
+func TestADismissalRunsOut(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, times(30, quiet)...)
+	s.look()
+	until := firstDay.AddDate(0, 0, 40)
+	s.must(s.act(s.cases()[0].ID, cases.CityOfficer, "li", cases.Dismiss, cases.Detail{Until: until}))
+	s.days(storyPile, 30, times(8, quiet)...)
+	s.look()
+	if all := s.cases(); len(all) != 1 {
+		t.Errorf("while it holds: got %d cases, want 1", len(all))
+	}
+	s.days(storyPile, 38, times(4, quiet)...)
+	s.look()
+	if all := s.cases(); len(all) != 2 {
+		t.Errorf("after it: got %d cases, want 2", len(all))
+	}
+}
+
+func TestSoldOnDay29TheClockGoesOn(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, times(29, quiet)...)
+	s.look()
+	if _, err := s.registry.Import(t.Context(), registry.Piles, strings.NewReader("operator,station,pile,connector,serial,power_kw,opened\nMA3CLQP02,S1,NEW,1,SN1,60,2025-01-30\n")); err != nil {
+		t.Fatal(err)
+	}
+	s.refresh()
+	links, err := s.registry.PileLinks(t.Context())
+	if err != nil || len(links) != 1 {
+		t.Fatalf("links: got %+v, %v; want one", links, err)
+	}
+	if links[0].From.Before(firstDay.AddDate(0, 0, 29)) {
+		t.Fatalf("the new name is from %v", links[0].From)
+	}
+	// The import names today as the new name's first day; the old name's days go on until then.
+	from := int(links[0].From.Sub(firstDay) / (24 * time.Hour))
+	s.days(storyPile, 29, well)
+	s.days(storyPile, from-29, times(29, quiet)...)
+	s.days(charge.PileID{Operator: "MA3CLQP02", Equipment: "NEW"}, from, quiet)
+	if err := s.engine.closeDay(t.Context(), firstDay.AddDate(0, 0, from)); err != nil {
+		t.Fatal(err)
+	}
+	all := s.cases()
+	if len(all) != 1 || all[0].Pile.Equipment != "NEW" {
+		t.Fatalf("got %+v, want one case of the new name", all)
+	}
+	file, err := s.registry.CaseDossier(t.Context(), all[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, _, err := cases.Thaw(file); err != nil || len(d.Known) != 2 || d.Known[0].Pile != "P1" {
+		t.Errorf("got %+v, %v; want both names", d.Known, err)
+	}
+}
+
+// A killer ends the context after so many steps, in the middle of whatever is done then.
+type killer struct {
+	*registry.Registry
+	left   int
+	cancel context.CancelFunc
+}
+
+func (k *killer) step() {
+	if k.left--; k.left == 0 {
+		k.cancel()
+	}
+}
+
+func (k *killer) OpenCase(ctx context.Context, s *registry.Suspicion) (registry.Case, bool, error) {
+	k.step()
+	c, ok, err := k.Registry.OpenCase(ctx, s)
+	k.step()
+	return c, ok, err
+}
+
+func (k *killer) ActOnCase(ctx context.Context, id string, step registry.CaseStep) (registry.Case, error) {
+	k.step()
+	c, err := k.Registry.ActOnCase(ctx, id, step)
+	k.step()
+	return c, err
+}
+
+func (k *killer) NoteCasesLookedAt(ctx context.Context, day time.Time) error {
+	k.step()
+	return k.Registry.NoteCasesLookedAt(ctx, day)
+}
+
+func (k *killer) PassCase(ctx context.Context, c *registry.Case) (bool, error) {
+	k.step()
+	ok, err := k.Registry.PassCase(ctx, c)
+	k.step()
+	return ok, err
+}
+
+// Ended at any step and begun again, the engine comes to the same record as if it had never been ended.
+func TestEndedAnywhereNothingIsRepeatedOrLost(t *testing.T) {
+	tell := func(s *story) string {
+		rec, err := s.registry.CaseRecord(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := ""
+		for _, e := range rec {
+			text += fmt.Sprintf("%s %s→%s; ", e.Action, e.From, e.To)
+		}
+		if _, _, err := s.registry.AuditCases(t.Context(), ""); err != nil {
+			t.Error(err)
+		}
+		return text
+	}
+	play := func(killEvery int) string {
+		s := newStory(t)
+		s.days(storyPile, 0, times(30, quiet)...)
+		look := func() {
+			for ended := false; !ended; {
+				ctx, cancel := context.WithCancel(t.Context())
+				k := &killer{s.registry, killEvery, cancel}
+				s.engine.store = k
+				ended = s.engine.look(ctx) == nil
+				cancel()
+				killEvery += 3
+			}
+		}
+		look()
+		id := s.cases()[0].ID
+		s.must(s.act(id, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
+		s.must(s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: time.Now().AddDate(0, 0, -60), Evidence: "回执"}}))
+		look()
+		s.days(storyPile, 30, well, well, well)
+		look()
+		return tell(s)
+	}
+	want := play(1_000_000)
+	if !strings.Contains(want, "expire") || !strings.Contains(want, "prove") {
+		t.Fatalf("undisturbed: got %s, want a case that is overdue and then rectified", want)
+	}
+	for n := 1; n <= 12; n++ {
+		if got := play(n); got != want {
+			t.Errorf("ended at step %d: got %s, want %s", n, got, want)
+		}
+	}
+}
+
+func TestOneChangedByteIsFoundAndWhere(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, times(30, quiet)...)
+	s.look()
+	id := s.cases()[0].ID
+	s.must(s.act(id, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
+	if n, dossiers, err := s.registry.AuditCases(t.Context(), ""); err != nil || n != 2 || dossiers != 1 {
+		t.Fatalf("got %d entries, %d dossiers, %v; want 2, 1 and none", n, dossiers, err)
+	}
+	if _, _, err := s.registry.AuditCases(t.Context(), strings.Repeat("0", 64)); err == nil {
+		t.Error("with a head that never was: got no error")
+	}
+	for _, tt := range []struct{ name, change, undo, want string }{
+		{"in an entry", "UPDATE case_record SET entry = replace(entry, '理由', '理屈') WHERE seq = 2", "UPDATE case_record SET entry = replace(entry, '理屈', '理由') WHERE seq = 2", "entry 2"},
+		{"in the dossier", "UPDATE case_dossier SET file = CAST(replace(CAST(file AS TEXT), '\"unknown_min\":43200', '\"unknown_min\":43201') AS BLOB)", "UPDATE case_dossier SET file = CAST(replace(CAST(file AS TEXT), '\"unknown_min\":43201', '\"unknown_min\":43200') AS BLOB)", "grounds"},
+		{"in the case", "UPDATE cases SET state = 'overdue'", "UPDATE cases SET state = 'notified'", id},
+	} {
+		s.sql("DROP TRIGGER IF EXISTS case_record_stays", tt.change)
+		_, _, err := s.registry.AuditCases(t.Context(), "")
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want an error that names %s", tt.name, err, tt.want)
+		}
+		s.sql(tt.undo)
+	}
+	if _, _, err := s.registry.AuditCases(t.Context(), ""); err != nil {
+		t.Errorf("all undone: got %v", err)
+	}
+}
+
+// sql changes the file as whoever owns the disk can.
+func (s *story) sql(statements ...string) {
+	s.t.Helper()
+	db, err := sql.Open("sqlite", s.path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // only a test's
+	for _, text := range statements {
+		if _, err := db.ExecContext(s.t.Context(), text); err != nil {
+			s.t.Fatalf("%s: %v", text, err)
+		}
+	}
+}

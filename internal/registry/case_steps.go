@@ -1,0 +1,372 @@
+package registry
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"pilewatch/internal/cases"
+	"pilewatch/internal/charge"
+	"pilewatch/internal/policy"
+)
+
+// A CaseStep is what somebody does with a case.
+type CaseStep struct {
+	Action   cases.Action
+	Person   string
+	Role     cases.Role
+	Text     string
+	Evidence []cases.Evidence
+	Detail   cases.Detail
+	Document string // number and date of the regulation, where the policy has none
+	// Seen is the Step of the case that the person has seen; another one now is ErrCaseMoved. 0 for the platform,
+	// which looks at the case in the same transaction.
+	Seen int64
+}
+
+// A Suspicion is what opens a case, or joins one as a relapse.
+type Suspicion struct {
+	Pile       charge.PileID
+	Names      []charge.PileID // all under which the machine was known, its own among them
+	Serial     string
+	Township   charge.DivisionCode
+	Grounds    []CaseGround
+	Policy     string
+	Day        time.Time // on whose end the rules hold
+	PeriodDays int
+	Joins      string // the case that it is a relapse of
+	Dossier    *cases.Dossier
+}
+
+// OpenCase freezes the dossier and opens the case, or lets the earlier one go on. Where any name of the machine
+// has a case that is not at its end nothing happens, and ok is false: the same suspicion twice is one case.
+func (r *Registry) OpenCase(ctx context.Context, s *Suspicion) (c Case, ok bool, err error) {
+	err = r.inWrite(ctx, func(tx *sql.Tx) error {
+		now := r.now()
+		for _, name := range append([]charge.PileID{s.Pile}, s.Names...) {
+			var running bool
+			if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM cases WHERE operator = ? AND pile = ? AND (suspected >= ? OR
+				state IN ('check', 'suspected', 'notified', 'overdue', 'confirmed', 'reviewed', 'decommissioned')))`,
+				string(name.Operator), name.Equipment, s.Day.AddDate(0, 0, 1).UnixMilli()).Scan(&running); err != nil || running {
+				return err
+			}
+		}
+		action, from := cases.Suspect, cases.None
+		if s.Joins != "" {
+			if c, err = caseByID(ctx, tx, s.Joins); err != nil {
+				return err
+			}
+			action, from = cases.Relapse, c.State
+			c.Relapses++
+			c.Served, c.Deadline, c.Extended, c.ConfirmedBy = time.Time{}, time.Time{}, false, ""
+		} else {
+			year := now.In(charge.Zone).Year()
+			var n int
+			if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM cases WHERE id LIKE ?", fmt.Sprintf("LF-%d-%%", year)).Scan(&n); err != nil {
+				return err
+			}
+			c = Case{ID: fmt.Sprintf("LF-%d-%04d", year, n+1), Opened: now, Policy: s.Policy}
+		}
+		c.Pile, c.Serial, c.Township, c.Grounds = s.Pile, s.Serial, s.Township, s.Grounds
+		c.PeriodDays, c.Suspected, c.Since, c.Escalated = s.PeriodDays, s.Day.AddDate(0, 0, 1), now, false
+		s.Dossier.Case, s.Dossier.Frozen = c.ID, now.UTC().Truncate(time.Millisecond)
+		file, hash, err := s.Dossier.Freeze()
+		if err != nil {
+			return err
+		}
+		if c.State, err = cases.Next(from, action, cases.Platform, cases.Facts{DossierHash: hash}); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT INTO case_dossier (case_id, sha256, frozen, file) VALUES (?, ?, ?, ?)", c.ID, hash, now.UnixMilli(), file); err != nil {
+			return err
+		}
+		text := "rules that hold at the end of " + dateText(s.Day) + ":"
+		for _, g := range s.Grounds {
+			text += " " + g.Rule + " (policy " + g.Policy + ")"
+		}
+		c.Step, err = appendRecord(ctx, tx, cases.Entry{
+			Case: c.ID, At: now, Person: "platform", Role: cases.Platform, Action: action, From: from, To: c.State, Text: text,
+			Evidence: []cases.Evidence{{Name: "dossier.json", SHA256: hash}},
+		})
+		if err != nil {
+			return err
+		}
+		if err := remind(ctx, tx, &c, now); err != nil {
+			return err
+		}
+		ok = true
+		return putCase(ctx, tx, &c)
+	})
+	if err != nil {
+		return Case{}, false, fmt.Errorf("open case of pile %s: %w", s.Pile, err)
+	}
+	return c, ok, nil
+}
+
+// ActOnCase does one step with the checks of the table (package cases), in one transaction. A *cases.RefusedError
+// or ErrCaseMoved says why not; nothing is changed then.
+func (r *Registry) ActOnCase(ctx context.Context, id string, step CaseStep) (c Case, err error) {
+	err = r.inWrite(ctx, func(tx *sql.Tx) error {
+		if c, err = caseByID(ctx, tx, id); err != nil {
+			return err
+		}
+		if step.Role != cases.Platform && step.Seen != c.Step {
+			return fmt.Errorf("%w: step %d is the last, %d was seen", ErrCaseMoved, c.Step, step.Seen)
+		}
+		now := r.now()
+		rec, err := readRecord(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		policies, err := loadPolicies(ctx, tx)
+		if err != nil {
+			return err
+		}
+		p := policies.At(now)
+		facts := factsOf(&c, rec, &step, p, now)
+		from := c.State
+		if c.State, err = cases.Next(from, step.Action, step.Role, facts); err != nil {
+			return err
+		}
+		if err := c.apply(ctx, tx, &step, p, from, now); err != nil {
+			return err
+		}
+		detail := &step.Detail
+		if detail.Service == nil && detail.Inspection == nil && len(detail.Arguments)+len(detail.Answers) == 0 && detail.Until.IsZero() && detail.Effects == nil {
+			detail = nil
+		}
+		c.Step, err = appendRecord(ctx, tx, cases.Entry{
+			Case: id, At: now, Person: step.Person, Role: step.Role, Action: step.Action, From: from, To: c.State, Text: step.Text,
+			Evidence: step.Evidence, Detail: detail,
+		})
+		if err != nil {
+			return err
+		}
+		if step.Action == cases.Notify {
+			if err := remind(ctx, tx, &c, now); err != nil {
+				return err
+			}
+		}
+		return putCase(ctx, tx, &c)
+	})
+	if err != nil {
+		return Case{}, fmt.Errorf("%s case %s: %w", step.Action, quote(id), err)
+	}
+	return c, nil
+}
+
+// Terms are those of a policy.
+func caseTerms(p *policy.Policy) cases.Terms {
+	return cases.Terms{SuspectedDays: p.Case.SuspectedDays, OverdueDays: p.Case.OverdueDays, PublicDays: p.Case.PublicNoticeDays}
+}
+
+// factsOf gathers what the needs of a step are looked up in.
+func factsOf(c *Case, rec []cases.Entry, step *CaseStep, p *policy.Policy, now time.Time) cases.Facts {
+	f := cases.Facts{
+		Person: step.Person, Text: step.Text, PolicyDocument: p.Case.Document, Served: !c.Served.IsZero(), Extended: c.Extended, ConfirmedBy: c.ConfirmedBy,
+		PeriodOver: !c.Deadline.IsZero() && !now.Before(c.Deadline), SilenceOnly: true, Proved: !c.Proved.IsZero(),
+	}
+	if f.PolicyDocument == "" {
+		f.PolicyDocument = step.Document
+	}
+	if step.Action == cases.Prove {
+		f.Proved = true // the platform says so, having looked
+	}
+	for _, g := range c.Grounds {
+		f.SilenceOnly = f.SilenceOnly && g.Rule == "silent"
+	}
+	var services []cases.Service
+	for i, e := range rec {
+		switch e.Action {
+		case cases.Suspect, cases.Relapse:
+			f.DossierHash = e.Evidence[0].SHA256
+			f.Arguments, f.Inspected, services = 0, false, nil // of the suspicion before
+		case cases.Statement:
+			f.Arguments++
+			if rec[i].Detail != nil {
+				f.Arguments += max(0, len(rec[i].Detail.Arguments)-1)
+			}
+		case cases.Inspect:
+			f.Inspected = f.Inspected || e.Detail != nil && e.Detail.Inspection.OnSite()
+		case cases.Serve:
+			if e.Detail != nil && e.Detail.Service != nil {
+				services = append(services, *e.Detail.Service)
+			}
+		}
+	}
+	for _, a := range step.Detail.Answers {
+		if a != "" {
+			f.Answered++
+		}
+	}
+	if s := step.Detail.Service; s != nil {
+		f.ServiceValid = s.Check(services) == nil && !s.On.After(now)
+	}
+	due, ok := cases.Due(c.Due(), now, cases.Calendar{}, caseTerms(p))
+	f.Waiting = ok && due.Action == cases.Escalate
+	return f
+}
+
+// apply does what a step means for the case and its pile.
+func (c *Case) apply(ctx context.Context, tx *sql.Tx, step *CaseStep, p *policy.Policy, from cases.State, now time.Time) error {
+	if c.State != from {
+		c.Since, c.Escalated = now, false
+	}
+	switch step.Action {
+	case cases.Serve:
+		if on, ok := step.Detail.Service.Effective(caseTerms(p)); ok {
+			c.Served, c.Deadline = on, cases.Calendar{}.Deadline(on, c.PeriodDays)
+		}
+	case cases.Extend:
+		c.Extended = true
+		c.Deadline = cases.Lengthened(c.Deadline, cases.Calendar{}.Deadline(c.Deadline.Add(-time.Second), max(c.PeriodDays, 1)))
+		step.Detail.Until = c.Deadline
+	case cases.Dismiss:
+		if c.DismissedUntil = step.Detail.Until; c.DismissedUntil.IsZero() {
+			c.DismissedUntil = startOfDay(now).AddDate(0, 0, p.DismissalHolds)
+		}
+		step.Detail.Until = c.DismissedUntil
+	case cases.Confirm:
+		c.ConfirmedBy = step.Person
+	case cases.Escalate:
+		c.Escalated = true
+	case cases.Prove:
+		c.Suspected = step.Detail.Until // windows start anew with the day after the proof
+	case cases.Decommission, cases.Restore, cases.Revoke:
+		out := step.Action == cases.Decommission
+		effects, err := pileEffects(ctx, tx, c.Pile, out)
+		if err != nil {
+			return err
+		}
+		step.Detail.Effects = effects
+		mark := ""
+		if out {
+			mark, c.Decommissioned = c.ID, now
+		}
+		return markDecommissioned(ctx, tx, c.Pile, mark)
+	}
+	return nil
+}
+
+// markDecommissioned takes a pile out of what counts, or puts it back where by is "".
+func markDecommissioned(ctx context.Context, tx *sql.Tx, pile charge.PileID, by string) error {
+	rev, err := nextRev(ctx, tx, "piles")
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "UPDATE piles SET decommissioned = ?, rev = ? WHERE operator = ? AND pile = ?", by, rev, string(pile.Operator), pile.Equipment); err != nil {
+		return fmt.Errorf("mark pile %s: %w", pile, err)
+	}
+	return nil
+}
+
+// PileEffects tells what taking a pile out of what counts does to coverage; or, out being false, what putting it
+// back does.
+func (r *Registry) PileEffects(ctx context.Context, pile charge.PileID, out bool) (e *cases.Effects, err error) {
+	err = r.inRead(ctx, func(tx *sql.Tx) error {
+		e, err = pileEffects(ctx, tx, pile, out)
+		return err
+	})
+	return e, err
+}
+
+// pileEffects counts towns and townships (乡镇) as health has judged them. With others standing in the township
+// nominal coverage stays; effective coverage goes where no other connector there is usable now.
+func pileEffects(ctx context.Context, q querier, pile charge.PileID, out bool) (*cases.Effects, error) {
+	e := &cases.Effects{}
+	err := q.QueryRowContext(ctx, `SELECT count(CASE WHEN t.state <> 'none' THEN 1 END), count(CASE WHEN t.state = 'effective' THEN 1 END)
+		FROM township_state t JOIN divisions d ON d.code = t.township WHERE d.kind IN (?, ?)`, string(charge.KindTown), string(charge.KindTownship)).
+		Scan(&e.NominalBefore, &e.EffectiveBefore)
+	if err != nil {
+		return nil, fmt.Errorf("count coverage: %w", err)
+	}
+	var kind, state string
+	err = q.QueryRowContext(ctx, `SELECT p.township, s.kind, coalesce(t.state, 'none') FROM piles p JOIN stations s ON s.id = p.station_id
+		LEFT JOIN township_state t ON t.township = p.township WHERE p.operator = ? AND p.pile = ?`, string(pile.Operator), pile.Equipment).Scan(&e.Township, &kind, &state)
+	if errors.Is(err, sql.ErrNoRows) {
+		e.NominalAfter, e.EffectiveAfter = e.NominalBefore, e.EffectiveBefore
+		return e, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the township of pile %s: %w", pile, err)
+	}
+	var others, usable, own int
+	err = q.QueryRowContext(ctx, `SELECT count(DISTINCT CASE WHEN p.decommissioned = '' AND p.closed IS NULL AND NOT (p.operator = ?1 AND p.pile = ?2) THEN p.operator || ':' || p.pile END),
+		count(CASE WHEN p.decommissioned = '' AND NOT (p.operator = ?1 AND p.pile = ?2) AND c.shown IN (1, 2, 3, 4) THEN 1 END),
+		count(CASE WHEN p.operator = ?1 AND p.pile = ?2 AND c.shown IN (1, 2, 3, 4) THEN 1 END)
+		FROM piles p JOIN stations s ON s.id = p.station_id AND s.kind = 'public' AND s.closed IS NULL
+		JOIN connector_state c ON c.operator = p.operator AND c.pile = p.pile WHERE p.township = ?3`,
+		string(pile.Operator), pile.Equipment, e.Township).Scan(&others, &usable, &own)
+	if err != nil {
+		return nil, fmt.Errorf("count piles of township %s: %w", e.Township, err)
+	}
+	e.LastStation = others == 0 && kind == string(charge.Public)
+	e.NominalAfter, e.EffectiveAfter = e.NominalBefore, e.EffectiveBefore
+	var counted bool
+	if err := q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM divisions WHERE code = ? AND kind IN (?, ?))", e.Township, string(charge.KindTown), string(charge.KindTownship)).Scan(&counted); err != nil {
+		return nil, err
+	}
+	if !counted || kind != string(charge.Public) {
+		return e, nil
+	}
+	switch {
+	case out && e.LastStation && state != "none":
+		e.NominalAfter--
+	case !out && e.LastStation && state == "none":
+		e.NominalAfter++
+	}
+	switch {
+	case out && state == "effective" && usable == 0:
+		e.EffectiveAfter--
+	case !out && state != "effective" && own > 0:
+		e.EffectiveAfter++
+	}
+	return e, nil
+}
+
+// CaseProved notes that a decommissioned pile's repair is proved, so that it may be restored.
+func (r *Registry) CaseProved(ctx context.Context, id string, on time.Time) error {
+	_, err := r.write.ExecContext(ctx, "UPDATE cases SET proved = ? WHERE id = ? AND state = 'decommissioned' AND proved IS NULL", on.UnixMilli(), id)
+	if err != nil {
+		return fmt.Errorf("note the proof of case %s: %w", id, err)
+	}
+	return nil
+}
+
+// DueCases gives the cases of which something has become due by now by time alone.
+func (r *Registry) DueCases(ctx context.Context) (due []Case, err error) {
+	now := r.now()
+	policies, err := r.Policies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	open, err := r.Cases(ctx, CaseQuery{States: []cases.State{cases.Suspected, cases.Notified, cases.Overdue}})
+	if err != nil {
+		return nil, err
+	}
+	terms := caseTerms(policies.At(now))
+	return slices.DeleteFunc(open, func(c Case) bool {
+		_, ok := cases.Due(c.Due(), now, cases.Calendar{}, terms)
+		return !ok
+	}), nil
+}
+
+// PassCase does what is due of a case by time alone; false where nothing is.
+func (r *Registry) PassCase(ctx context.Context, c *Case) (bool, error) {
+	policies, err := r.Policies(ctx)
+	if err != nil {
+		return false, err
+	}
+	due, ok := cases.Due(c.Due(), r.now(), cases.Calendar{}, caseTerms(policies.At(r.now())))
+	if !ok {
+		return false, nil
+	}
+	_, err = r.ActOnCase(ctx, c.ID, CaseStep{Action: due.Action, Person: "platform", Role: cases.Platform, Text: "due since " + due.At.In(charge.Zone).Format(time.RFC3339)})
+	if refused := (*cases.RefusedError)(nil); errors.As(err, &refused) {
+		return false, nil // it was done, or the case has moved on
+	}
+	return err == nil, err
+}
