@@ -1,6 +1,7 @@
 // Package dashboard shows what is known: an HTTP API, a WebSocket that brings changes within a
 // second, and the page. It keeps coverage in memory, follows CHANGES, and asks the registry and the
-// history for the rest. It judges nothing, and changes nothing but accounts and their sessions.
+// history for the rest. It judges nothing, and changes nothing but accounts and their sessions, claims of
+// excused time, and the cases on which people act.
 package dashboard
 
 import (
@@ -45,6 +46,7 @@ type Divisions interface {
 // Registry is what the dashboard asks the registry; *registry.Registry is one.
 type Registry interface {
 	People
+	Procedure
 	Ping(ctx context.Context) error
 	DivisionsAsOf(ctx context.Context) (string, error)
 	TownshipStates(ctx context.Context) ([]charge.TownshipState, error)

@@ -171,6 +171,7 @@ var page = fstest.MapFS{
 
 // A site is a dashboard on a test server, with a real registry and history.
 type site struct {
+	caseID string
 	*Dashboard
 	url      string
 	feed     *feed

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"net/http"
 
+	"pilewatch/internal/cases"
 	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
 	"pilewatch/internal/registry"
@@ -40,6 +41,7 @@ const (
 	needsLoad                  // figures that tell operators' business: load and energy
 	needsRecords               // what was rejected and what is unknown: samples of payloads
 	needsBridges               // operators' brokers, all of them
+	needsCases                 // cases of long-failed piles, open ones too
 	needsExcuses               // excused time and who asks for it
 	needsClaims                // asking for excused time
 	needsDecisions             // granting and confirming what operators ask for, registering piles
@@ -60,6 +62,8 @@ func (v *viewer) may(n need) bool {
 		return v.Role == registry.Officer || v.Role == registry.Operator || v.Role == registry.Admin
 	case needsBridges:
 		return v.Role == registry.Officer || v.Role == registry.Admin
+	case needsCases:
+		return v.signedIn()
 	case needsExcuses:
 		return v.Role == registry.Officer || v.Role == registry.Reviewer || v.Role == registry.Operator || v.Role == registry.Admin
 	case needsClaims:
@@ -93,7 +97,7 @@ func (v *viewer) words() []string {
 	for _, w := range []struct {
 		need need
 		word string
-	}{{needsLoad, "load"}, {needsRecords, "records"}, {needsBridges, "bridges"}, {needsExcuses, "excuses"}, {needsClaims, "claims"}, {needsDecisions, "decisions"}, {needsPassword, "password"}, {needsAdmin, "accounts"}} {
+	}{{needsLoad, "load"}, {needsRecords, "records"}, {needsBridges, "bridges"}, {needsCases, "cases"}, {needsExcuses, "excuses"}, {needsClaims, "claims"}, {needsDecisions, "decisions"}, {needsPassword, "password"}, {needsAdmin, "accounts"}} {
 		if v.may(w.need) {
 			all = append(all, w.word)
 		}
@@ -221,4 +225,38 @@ func (v *viewer) maySeeExcuse(e *charge.Excuse, where, province charge.DivisionC
 		return true
 	}
 	return v.within(province) || where != "" && v.within(where)
+}
+
+// person is who stands on the record of a case.
+func (v *viewer) person() string { return v.name }
+
+// mayAct tells whether the viewer is somebody who can stand for a step: a person, not a program or a demo's visitor
+// without a name of their own.
+func (v *viewer) mayAct() bool { return v.account != 0 }
+
+// caseRole is the viewer's in the table of package cases.
+func (v *viewer) caseRole() cases.Role {
+	switch v.Role {
+	case registry.Officer:
+		return cases.OfficerOf(charge.DivisionCode(v.Scope))
+	case registry.Reviewer:
+		return cases.Reviewer
+	case registry.Operator:
+		return cases.Operator
+	case registry.Admin:
+		return cases.Admin
+	case registry.Viewer:
+	}
+	return cases.Viewer
+}
+
+// sightOfCase tells how much of a case there is for a viewer: the public sees that a decided one is there.
+func (v *viewer) sightOfCase(c *registry.Case) sight {
+	switch {
+	case v.within(c.Township), v.Role == registry.Operator && string(c.Pile.Operator) == v.Scope:
+		return wholly
+	case v.public && decided(c.State):
+		return openly
+	}
+	return hidden
 }

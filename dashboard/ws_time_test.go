@@ -32,9 +32,10 @@ type shelf struct {
 	People // of which but one session is asked for
 	Figures
 	Decisions
-	Places // of which nothing is
-	feed   *feed
-	until  time.Time // the session of the cookie hourCookie
+	Places    // of which nothing is
+	Procedure // nor of this
+	feed      *feed
+	until     time.Time // the session of the cookie hourCookie
 }
 
 const hourCookie = cookieName + "=hour"
