@@ -2,6 +2,8 @@
 import { html, render, useEffect, useRef } from './vendor/htm/standalone.mjs';
 import { Account, DemoBar, FirstPassword, isStranger, may } from './account.js';
 import { me, whoAmI } from './api.js';
+import { CasePage } from './case.js';
+import { CasesPage, OpenCases } from './cases.js';
 import { Coverage } from './coverage.js';
 import { EventsPage } from './events.js';
 import { Confirmations, Excuses } from './excuses.js';
@@ -27,11 +29,11 @@ import { Wall } from './wall.js';
 
 /** What lies under the first word of an address; pages that are not in the bar have it as parent. */
 const pages = /** @type {const} */ ([
-  { part: '', word: 'overview' }, { part: 'coverage', word: 'coverage' }, { part: 'piles', word: 'piles' }, { part: 'operators', word: 'operators' }, { part: 'quality', word: 'quality' }, { part: 'targets', word: 'targetsPage' }, { part: 'events', word: 'events' },
+  { part: '', word: 'overview' }, { part: 'coverage', word: 'coverage' }, { part: 'piles', word: 'piles' }, { part: 'operators', word: 'operators' }, { part: 'cases', word: 'cases' }, { part: 'quality', word: 'quality' }, { part: 'targets', word: 'targetsPage' }, { part: 'events', word: 'events' },
 ]);
 /** Pages that not everyone has, and what one must be allowed for them. @type {Record<string, string>} */
 const needs = { quality: 'records', rejects: 'records', unknown: 'records', excuses: 'excuses', confirmations: 'decisions' };
-const tabs = /** @type {const} */ (['', 'coverage', 'piles', 'events']);
+const tabs = /** @type {const} */ (['', 'coverage', 'cases', 'piles']);
 
 /** @param {string} part */
 const parentOf = (part) => part === 'pile' || part === 'station' ? 'piles' : groupOf(part);
@@ -57,6 +59,7 @@ function Page({ parts: [part = '', id = ''] }) {
     case 'confirmations': return html`<${Confirmations} />`;
     case 'quality': return html`<${Quality} />`;
     case 'station': return html`<${StationPage} key=${id} id=${id} />`;
+    case 'cases': return id ? html`<${CasePage} key=${id} id=${id} />` : html`<${CasesPage} />`;
     case 'rejects': return html`<${Rejects} />`;
     case 'unknown': return html`<${Unknown} />`;
     case 'targets': return html`<${TargetsPage} division=${home} />`;
@@ -148,7 +151,7 @@ function App() {
   return html`<a class="skip" href="#main" onClick=${(/** @type {any} */ e) => { e.preventDefault(); main.current.focus(); }}>${t('skip')}</a>
     <header class="bar">
       <a class="brand" href=${href([])}><${Logo} /><b>${t('site')}</b></a>
-      <nav aria-label=${t('pages')}>${!wantsSignIn && pages.filter((p) => has(who, p.part)).map((p) => html`<a key=${p.part} href=${href(p.part ? [p.part] : [])} aria-current=${p.part === here ? 'page' : undefined}>${t(p.word)}</a>`)}</nav>
+      <nav aria-label=${t('pages')}>${!wantsSignIn && pages.filter((p) => has(who, p.part)).map((p) => html`<a key=${p.part} href=${href(p.part ? [p.part] : [])} aria-current=${p.part === here ? 'page' : undefined}>${t(p.word)}${p.part === 'cases' && html`<${OpenCases} />`}</a>`)}</nav>
       ${!wantsSignIn && html`<${LiveState} />`}
       <div class="tools"><${Clock} />
         <button type="button" class="plain" lang=${lang.value === 'zh' ? 'en' : 'zh-CN'} aria-label=${t('toEnglishLabel')} onClick=${otherLang}>${t('toEnglish')}</button>
