@@ -27,6 +27,8 @@ type RegistryCmd struct {
 	Confirm    RegistryConfirmCmd    `cmd:"" help:"List, accept and refuse what an officer must confirm of an import."`
 	Excuse     RegistryExcuseCmd     `cmd:"" help:"List, grant and refuse claims of excused time."`
 	Policy     RegistryPolicyCmd     `cmd:"" help:"Show, import and list versions of the policy."`
+	Case       RegistryCaseCmd       `cmd:"" help:"Cases of long-failed piles: list, show and verify them."`
+	Audit      RegistryAuditCmd      `cmd:"" help:"Find any change in the record and the dossiers of cases."`
 	Account    RegistryAccountCmd    `cmd:"" help:"Who may sign in to the dashboard: people's accounts and API tokens."`
 }
 

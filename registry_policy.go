@@ -17,6 +17,7 @@ import (
 type RegistryPolicyCmd struct {
 	Show   RegistryPolicyShowCmd   `cmd:"" help:"Print a version as its file: the one in force, or the one of a name."`
 	Import RegistryPolicyImportCmd `cmd:"" help:"Take a new version. A wrong one is refused, by line, and the one in force stays."`
+	Try    RegistryPolicyTryCmd    `cmd:"" help:"List what a policy would open and close; nothing is changed."`
 	List   RegistryPolicyListCmd   `cmd:"" help:"List all versions with their first days."`
 }
 

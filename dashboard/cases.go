@@ -312,7 +312,7 @@ func (d *Dashboard) postCaseAction(w http.ResponseWriter, r *http.Request) error
 		return newProblem(http.StatusConflict, "not possible", "only a person who has signed in with an account acts on a case")
 	}
 	step := registry.CaseStep{
-		Action: action, Person: v.person(), Role: v.caseRole(), Text: strings.TrimSpace(body.Text), Evidence: body.Evidence, Document: d.cfg.PolicyDocument, Seen: body.Seen,
+		Action: action, Person: v.person(), Name: v.fullName, Role: v.caseRole(), Text: strings.TrimSpace(body.Text), Evidence: body.Evidence, Document: d.cfg.PolicyDocument, Seen: body.Seen,
 		Detail: cases.Detail{Service: body.Service, Inspection: body.Inspection, Arguments: body.Arguments, Answers: body.Answers},
 	}
 	if body.Until != "" {

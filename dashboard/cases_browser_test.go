@@ -132,7 +132,7 @@ func TestACaseFromSuspectedToRevokedInABrowser(t *testing.T) {
 	}
 	wang.acts(cases.Revoke, "经查有误", "")
 	wang.becomes(cases.Revoked)
-	wang.shows("the record tells of all three", `['li', 'wang', 'zhao'].every((n) => document.querySelector('.steps').textContent.includes(n))`)
+	wang.shows("the record tells of all three", `['李建国', '王敏', '赵审'].every((n) => document.querySelector('.steps').textContent.includes(n))`)
 	wang.shot("case-revoked-1440")
 	wang.quiet()
 

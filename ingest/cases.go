@@ -199,70 +199,142 @@ func (p *procedure) prove(ctx context.Context, c *registry.Case, links []registr
 	return err
 }
 
-// suspect opens a case where a rule holds at the end of day.
-func (p *procedure) suspect(ctx context.Context, id charge.PileID, links []registry.PileLink, day time.Time, versions []longfailed.Policy) error {
+// An examined is a pile with all that the rules look at.
+type examined struct {
+	pile       *registry.Pile
+	names      []cases.Name
+	days       longfailed.Pile
+	connectors []dossierDay
+	earlier    []registry.Case // under any of its names
+	running    bool            // one of them is not at its end
+}
+
+// examine reads what the rules look at; nil where the pile may have no case.
+func (p *procedure) examine(ctx context.Context, id charge.PileID, links []registry.PileLink, day time.Time) (*examined, error) {
 	pile, ok := p.pile(id)
 	if !ok || pile.Decommissioned != "" {
-		return nil
+		return nil, nil
 	}
-	terms := pile.Station.TermsAt(day)
 	inForce := p.policies().At(day)
-	switch terms.Kind {
+	switch pile.Station.TermsAt(day).Kind {
 	case charge.Public:
 		ok = inForce.LongFailed.Public
 	case charge.Dedicated:
 		ok = inForce.LongFailed.Dedicated
 	default:
-		ok = false // which of a residential pile is run as a service is not registered
+		ok = false // which residential piles are run as a service is not registered
 	}
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	names := registry.PileNames(links, id)
-	looked := &longfailed.Pile{Since: pile.Station.Opened, Dismissed: map[longfailed.Rule]time.Time{}}
-	var earlier []registry.Case
-	for _, n := range names {
+	x := &examined{pile: pile, names: registry.PileNames(links, id), days: longfailed.Pile{Since: pile.Station.Opened, Dismissed: map[longfailed.Rule]time.Time{}}}
+	for _, n := range x.names {
 		of, err := p.store.Cases(ctx, registry.CaseQuery{Pile: charge.PileID{Operator: charge.OperatorID(n.Operator), Equipment: n.Pile}})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, c := range of {
 			switch {
 			case c.State.Open() || c.State == cases.Decommissioned:
-				return nil
+				x.running = true
 			case c.State == cases.Dismissed:
 				for _, g := range c.Grounds {
 					rule := longfailed.Rule(g.Rule)
-					looked.Dismissed[rule] = later(looked.Dismissed[rule], c.DismissedUntil)
+					x.days.Dismissed[rule] = later(x.days.Dismissed[rule], c.DismissedUntil)
 				}
 			case c.State == cases.Rectified:
-				looked.Since = later(looked.Since, c.Suspected)
+				x.days.Since = later(x.days.Since, c.Suspected)
 			default:
-				looked.Since = later(looked.Since, c.Since)
+				x.days.Since = later(x.days.Since, c.Since)
 			}
 		}
-		earlier = append(earlier, of...)
+		x.earlier = append(x.earlier, of...)
 	}
-	var connectors []dossierDay
 	var err error
-	if looked.Days, connectors, err = p.days(ctx, names, day.AddDate(0, 0, -longestLook), day); err != nil {
+	x.days.Days, x.connectors, err = p.days(ctx, x.names, day.AddDate(0, 0, -longestLook), day)
+	return x, err
+}
+
+// suspect opens a case where a rule holds at the end of day.
+func (p *procedure) suspect(ctx context.Context, id charge.PileID, links []registry.PileLink, day time.Time, versions []longfailed.Policy) error {
+	x, err := p.examine(ctx, id, links, day)
+	if err != nil || x == nil || x.running {
 		return err
 	}
-	found := slices.DeleteFunc(longfailed.Suspect(looked, versions), func(s longfailed.Suspicion) bool { return s.Check })
+	found := withoutChecks(longfailed.Suspect(&x.days, versions))
 	if len(found) == 0 {
 		return nil
 	}
-	s, err := p.suspicion(ctx, pile, names, day, found, looked.Days, connectors)
+	s, err := p.suspicion(ctx, x.pile, x.names, day, found, x.days.Days, x.connectors)
 	if err != nil {
 		return err
 	}
-	joinRelapse(s, earlier, day, versions)
+	joinRelapse(s, x.earlier, day, versions)
 	c, opened, err := p.store.OpenCase(ctx, s)
 	if opened {
 		p.steps.WithLabelValues(string(cases.Suspect)).Inc()
-		p.slog.Info("pile is suspected to have failed for long", "case", c.ID, "pile", id, "station", pile.Station.ID, "rule", s.Grounds[0].Rule)
+		p.slog.Info("pile is suspected to have failed for long", "case", c.ID, "pile", id, "station", x.pile.Station.ID, "rule", s.Grounds[0].Rule)
 	}
 	return err
+}
+
+// withoutChecks leaves the rules that open a case: what delivered no energy is not looked for yet.
+func withoutChecks(found []longfailed.Suspicion) []longfailed.Suspicion {
+	return slices.DeleteFunc(found, func(s longfailed.Suspicion) bool { return s.Check })
+}
+
+// A Tried is a pile that another policy would judge otherwise than those in force.
+type Tried struct {
+	Pile        charge.PileID
+	Case        string            // that is open, "" for none
+	Now, Beside []longfailed.Rule // that hold by the policies in force, and by the other one
+}
+
+// TryPolicy lists what a policy would open and close, had it always been in force, at the end of the newest frozen day.
+func TryPolicy(ctx context.Context, reg *registry.Registry, dir *registry.Directory, other *policy.Policy) (day time.Time, all []Tried, err error) {
+	p := &procedure{store: reg, policies: dir.Policies, pile: dir.Pile}
+	if day, err = reg.FrozenThrough(ctx); err != nil || day.IsZero() {
+		return day, nil, err
+	}
+	links, err := reg.PileLinks(ctx)
+	if err != nil {
+		return day, nil, err
+	}
+	now, beside := longFailedPolicies(dir.Policies()), longFailedPolicies(policy.Policies{other})
+	beside[0].FirstDay = time.Time{}
+	under := beside[0].Proof.UnreliableAtLeast
+	for _, v := range now {
+		under = max(under, v.Proof.UnreliableAtLeast)
+	}
+	failing, err := reg.FailingPiles(ctx, day, under)
+	if err != nil {
+		return day, nil, err
+	}
+	rules := func(found []longfailed.Suspicion) (of []longfailed.Rule) {
+		for _, f := range withoutChecks(found) {
+			of = append(of, f.Rule)
+		}
+		return of
+	}
+	for _, id := range failing {
+		x, err := p.examine(ctx, id, links, day)
+		if err != nil {
+			return day, nil, err
+		}
+		if x == nil {
+			continue
+		}
+		t := Tried{Pile: id, Now: rules(longfailed.Suspect(&x.days, now)), Beside: rules(longfailed.Suspect(&x.days, beside))}
+		for _, c := range x.earlier {
+			if c.State.Open() {
+				t.Case = c.ID
+			}
+		}
+		if !slices.Equal(t.Now, t.Beside) {
+			all = append(all, t)
+		}
+	}
+	return day, all, nil
 }
 
 // joinRelapse lets a suspicion soon after a rectified case go on with that one.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"pilewatch/internal/cases"
 	"pilewatch/internal/charge"
+	"pilewatch/internal/policy"
 	"pilewatch/internal/registry"
 )
 
@@ -453,6 +455,24 @@ func TestOneChangedByteIsFoundAndWhere(t *testing.T) {
 	}
 	if _, _, err := s.registry.AuditCases(t.Context(), ""); err != nil {
 		t.Errorf("all undone: got %v", err)
+	}
+}
+
+func TestAPolicyIsTried(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, append(times(20, well), times(20, quiet)...)...)
+	s.look()
+	strict, err := policy.Parse(policy.DefaultFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict.LongFailed.Silent.Window = 20 * 24 * time.Hour
+	_, all, err := TryPolicy(t.Context(), s.registry, s.dir, strict)
+	if err != nil || len(all) != 1 || len(all[0].Now) != 0 || !slices.Contains(all[0].Beside, "silent") {
+		t.Errorf("got %+v, %v; want that it would open a case of the silent pile", all, err)
+	}
+	if got := s.cases(); len(got) != 0 {
+		t.Errorf("trying has opened %+v", got)
 	}
 }
 

@@ -27,7 +27,7 @@ function Deadline({ c }) {
     return html`<section aria-labelledby="due-title"><h2 id="due-title">${t('casePeriod')}</h2>
       <p class="due-state"><b>${term('case_', c.state)}</b></p><p class="caption">${c.deadline ? t('casePassedOn', { at: deadlineText(c.deadline) }) : t(c.state === 'notified' ? 'caseNotServed' : 'caseNoPeriod')}${c.escalated && ` · ${t('caseEscalated')}`}</p></section>`;
   }
-  const left = Math.max(0, daysUntil(c.deadline)), all = Math.max(1, Math.round((Date.parse(c.deadline) - Date.parse(c.served)) / 86400e3));
+  const left = Math.max(0, daysUntil(c.deadline)), all = Math.max(1, Math.floor((Date.parse(c.deadline) - Date.parse(c.served)) / 86400e3));
   const used = Math.min(all, Math.max(0, all - left));
   return html`<section aria-labelledby="due-title"><h2 id="due-title">${t('casePeriod')}</h2>
     <p class="due"><b>${num(left)}</b> ${t('caseDueIn', { at: deadlineText(c.deadline) })}</p>
@@ -44,7 +44,7 @@ function Steps({ c }) {
   return html`<section aria-labelledby="steps-title"><header><h2 id="steps-title">${t('caseSteps')}</h2><p>${t('caseStepsNote')}</p></header>
     <ol class="steps">${done.map((/** @type {any} */ e, /** @type {number} */ i) => html`<li key=${e.seq} class=${i === last ? 'now' : 'done'} data-step=${e.action}>
       <b>${e.from !== e.to ? term('case_', e.to) : term('action_', e.action)}</b>
-      <p>${moment(e.at)} · ${e.role === 'platform' ? t('caseSystem') : `${e.person}（${term('caserole_', e.role)}）`} · ${term('action_', e.action)}</p>
+      <p>${moment(e.at)} · ${e.role === 'platform' ? t('caseSystem') : `${e.name || e.person}（${term('caserole_', e.role)}）`} · ${term('action_', e.action)}</p>
       ${e.role !== 'platform' && e.text && html`<p class="said"><${Zh}>${e.text}<//></p>`}
       ${e.detail && e.detail.effects && html`<p>${t('caseEffects', { before: num(e.detail.effects.nominal_before), after: num(e.detail.effects.nominal_after), eb: num(e.detail.effects.effective_before), ea: num(e.detail.effects.effective_after) })}</p>`}
       <small class="hash">${short(e.hash)}</small></li>`)}
@@ -152,7 +152,7 @@ export function CasePage({ id }) {
   const flags = [{ date: day(Date.parse(first.from)), text: t('flagFirst') }, { date: day(Date.parse(c.dossier.frozen)), text: t('flagSuspected') }, ...notified ? [{ date: day(Date.parse(notified.at)), text: t('flagNotified') }] : []];
   const spans = clockSpans(c, first), ran = spans.reduce((n, s) => n + Math.round((Date.parse(s.until) - Date.parse(s.from)) / 86400e3), 0);
   const clocks = [{ name: t('clockRule', { rule: term('rule_', first.rule), n: num(ran) }), kind: 'rule', spans }];
-  if (c.served) clocks.push({ name: t('clockPeriod'), kind: 'period', spans: [{ from: day(Date.parse(c.served)), until: day(Date.parse(c.deadline)) }] });
+  if (c.served) clocks.push({ name: t('clockPeriod'), kind: 'period', spans: [{ from: day(Date.parse(c.served)), until: day(Math.min(Date.now(), Date.parse(c.deadline))) }] });
   const statements = c.record.filter((/** @type {any} */ e) => e.action === 'state');
   const base = '/api/v1/cases/' + c.id;
   return html`<article class="case" data-case=${c.id} data-state=${c.state}>

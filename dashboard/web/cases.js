@@ -20,13 +20,13 @@ export const caseHref = (id) => href(['cases', id]);
 export const Trial = ({ document: number }) => number ? null : html`<p class="cut-bar trial" role="note">${t('caseTrial')}</p>`;
 
 /** Whole days until a time; under 0 it has passed. @param {string} time */
-export const daysUntil = (time) => Math.ceil((Date.parse(time) - Date.now()) / 86400e3);
+export const daysUntil = (time) => Math.floor((Date.parse(time) - Date.now()) / 86400e3);
 
 /** @param {any} c of the API */
 function dueText(c) {
   if (!c.deadline || c.state !== 'notified') return c.escalated ? t('caseEscalated') : NO_DATA;
   const left = daysUntil(c.deadline);
-  return left > 0 ? t('caseDaysLeft', { n: num(left) }) : t('casePassed');
+  return left >= 0 ? t('caseDaysLeft', { n: num(left) }) : t('casePassed');
 }
 
 /** All cases that the viewer may see, by state, deadline and division. */

@@ -38,6 +38,20 @@ const tracks = (cols, spans) => spans.map(({ from, until }) => {
 }).filter((s) => s !== null);
 
 /**
+ * Flags by the column that they stand before; what came after the last day stands behind it.
+ * @param {{date: string}[]} cols @param {{date: string, text: string}[]} flags
+ */
+function placed(cols, flags) {
+  /** @type {Map<number, string>} */
+  const at = new Map();
+  for (const f of flags) {
+    const found = cols.findIndex((c) => c.date >= f.date), i = found < 0 ? cols.length : found;
+    at.set(i, at.has(i) ? `${at.get(i)} · ${f.text}` : f.text);
+  }
+  return [...at].map(([i, text]) => ({ i, text }));
+}
+
+/**
  * Days side by side, each with its minutes stacked. Left and right read one day; a table is behind it.
  * @param {{days: StripDay[], count?: number, flags?: {date: string, text: string}[], clocks?: {name: string, kind: string, spans: {from: string, until: string}[]}[], label: string}} props
  */
@@ -71,11 +85,9 @@ export function Strip({ days, count = 90, flags = [], clocks = [], label }) {
           })}
           ${cols[i] === chosen && at >= 0 && html`<rect class="day-chosen" x=${i * COLUMN - 0.5} y="0" width=${COLUMN} height=${HIGH} />`}</g>`;
       })}
-      ${flags.map((f) => {
-        const i = cols.findIndex((c) => c.date >= f.date);
-        if (i < 0) return null;
+      ${placed(cols, flags).map(({ i, text }) => {
         const late = i > cols.length * 0.8;
-        return html`<g key=${f.text}><rect class="flag" x=${i * COLUMN} y="-18" width="1" height="18" /><text class="flag-text" x=${i * COLUMN + (late ? -4 : 4)} y="-8" text-anchor=${late ? 'end' : 'start'}>${f.text}</text></g>`;
+        return html`<g key=${i}><rect class="flag" x=${Math.min(i * COLUMN, width - 1)} y="-18" width="1" height="18" /><text class="flag-text" x=${i * COLUMN + (late ? -4 : 4)} y="-8" text-anchor=${late ? 'end' : 'start'}>${text}</text></g>`;
       })}
       ${cols.map(({ date }, i) => i % 15 === 0 && i < cols.length - 8 || i === cols.length - 1 ? html`<text key=${date} class="axis" x=${i === cols.length - 1 ? width : i * COLUMN} y=${HIGH + 12} text-anchor=${i === cols.length - 1 ? 'end' : 'start'}>${date.slice(5)}</text>` : null)}
       ${clocks.map((c, n) => tracks(cols, c.spans).map((s, i) => html`<rect key=${c.kind + i} class=${'clock-' + c.kind} x=${s.x} y=${HIGH + 19 + n * 12} width=${s.width} height="5" />`))}

@@ -17,8 +17,9 @@ import (
 type Entry struct {
 	Seq      int64      `json:"seq"` // from 1, without gaps
 	Case     string     `json:"case"`
-	At       time.Time  `json:"at"` // UTC, by the platform's clock
-	Person   string     `json:"person"`
+	At       time.Time  `json:"at"`             // UTC, by the platform's clock
+	Person   string     `json:"person"`         // the account's name
+	Name     string     `json:"name,omitempty"` // what people call that person
 	Role     Role       `json:"role"`
 	Action   Action     `json:"action"` // or "read"
 	From     State      `json:"from"`
@@ -56,7 +57,7 @@ func Chained(last *Entry, e Entry) (Entry, error) {
 }
 
 func (e Entry) hash() (string, error) {
-	texts := []string{e.Case, e.Person, string(e.Role), string(e.Action), string(e.From), string(e.To), e.Text, e.Previous}
+	texts := []string{e.Case, e.Person, e.Name, string(e.Role), string(e.Action), string(e.From), string(e.To), e.Text, e.Previous}
 	for _, ev := range e.Evidence {
 		texts = append(texts, ev.Name, ev.SHA256)
 	}

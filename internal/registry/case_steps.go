@@ -16,7 +16,8 @@ import (
 // A CaseStep is what somebody does with a case.
 type CaseStep struct {
 	Action   cases.Action
-	Person   string
+	Person   string // the account's name
+	Name     string // what people call that person
 	Role     cases.Role
 	Text     string
 	Evidence []cases.Evidence
@@ -139,7 +140,7 @@ func (r *Registry) ActOnCase(ctx context.Context, id string, step CaseStep) (c C
 			detail = nil
 		}
 		c.Step, err = appendRecord(ctx, tx, cases.Entry{
-			Case: id, At: now, Person: step.Person, Role: step.Role, Action: step.Action, From: from, To: c.State, Text: step.Text,
+			Case: id, At: now, Person: step.Person, Name: step.Name, Role: step.Role, Action: step.Action, From: from, To: c.State, Text: step.Text,
 			Evidence: step.Evidence, Detail: detail,
 		})
 		if err != nil {
