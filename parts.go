@@ -163,6 +163,7 @@ func (p *parts) ingest(cfg *ingest.Config) error {
 	if mine.Name, err = ensureName(filepath.Join(p.data, "ingest.name")); err != nil {
 		return err
 	}
+	mine.SigningKey = filepath.Join(p.data, "signing.key")
 	in, err := ingest.New(&mine, p.journal, p.registry, p.directory, p.history, p.log, p.metrics)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type Ingest struct {
 	tidier   *tidier
 	groups   *groups
 	cases    *procedure
+	courier  *courier
 	newOwner func(partition int, epoch uint64) *owner
 	slog     *slog.Logger
 	metrics  prometheus.Registerer
@@ -76,6 +77,9 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 	in.tidier = newTidier(log, store, reg, logger, metrics)
 	in.groups = newGroups(reg, dir, logger, metrics)
 	in.cases = newProcedure(reg, dir, logger, metrics)
+	if in.courier, err = newCourier(cfg, reg, logger, metrics); err != nil {
+		return nil, err
+	}
 	return in, nil
 }
 
@@ -110,6 +114,7 @@ func (in *Ingest) tasks() []task {
 	all = append(all, task{"groups", func(ctx context.Context, _ uint64) error { return in.groups.run(ctx) }})
 	all = append(all, task{"rejects", func(ctx context.Context, _ uint64) error { return in.tally.followRejects(ctx, in.log) }})
 	all = append(all, task{"cases", func(ctx context.Context, _ uint64) error { return in.cases.run(ctx) }})
+	all = append(all, task{"deliver", func(ctx context.Context, _ uint64) error { return in.courier.run(ctx) }})
 	return append(all, task{"tidy", func(ctx context.Context, _ uint64) error { in.tidier.run(ctx); return nil }})
 }
 

@@ -60,20 +60,20 @@ func (r *Registry) SendCaseHead(ctx context.Context, more map[string]string) err
 			return err
 		}
 		now := r.now()
-		body, err := json.Marshal(map[string]any{"kind": "head", "day": dateText(now), "entry": last.Seq, "hash": last.Hash})
+		body, err := json.Marshal(map[string]any{"kind": "head", "day": dateText(startOfDay(now)), "entry": last.Seq, "hash": last.Hash})
 		if err != nil {
 			return err
 		}
 		var done bool
-		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM case_delivery WHERE kind = 'head' AND about = ?)", dateText(now)).Scan(&done); err != nil || done {
+		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM case_delivery WHERE kind = 'head' AND about = ?)", dateText(startOfDay(now))).Scan(&done); err != nil || done {
 			return err
 		}
-		if err := deliverToOperators(ctx, tx, "head", dateText(now), string(body), now, ""); err != nil {
+		if err := deliverToOperators(ctx, tx, "head", dateText(startOfDay(now)), string(body), now, ""); err != nil {
 			return err
 		}
 		for address, way := range more {
 			if _, err := tx.ExecContext(ctx, `INSERT INTO case_delivery (kind, about, way, address, body, created, attempts, next, error)
-				VALUES ('head', ?, ?, ?, ?, ?, 0, ?, '') ON CONFLICT DO NOTHING`, dateText(now), way, address, string(body), now.UnixMilli(), now.UnixMilli()); err != nil {
+				VALUES ('head', ?, ?, ?, ?, ?, 0, ?, '') ON CONFLICT DO NOTHING`, dateText(startOfDay(now)), way, address, string(body), now.UnixMilli(), now.UnixMilli()); err != nil {
 				return err
 			}
 		}
