@@ -105,7 +105,7 @@ func TestAProvidersPersonSignsIn(t *testing.T) {
 		t.Fatalf("signed in, the browser is at %s, want the page", at)
 	}
 	_, body := b.get(s.url + "/api/v1/me")
-	for _, want := range []string{`"role":"officer"`, `"scope":"371721"`, `"name":"test-user@127.0.0.1"`, `"full_name":"Test User"`, `"may":["load","records","bridges","excuses","claims","decisions"]`} {
+	for _, want := range []string{`"role":"officer"`, `"scope":"371721"`, `"name":"test-user@127.0.0.1"`, `"full_name":"Test User"`, `"may":["load","records","bridges","cases","excuses","claims","decisions"]`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("/me lacks %s: %s", want, body)
 		}

@@ -766,3 +766,39 @@ func TestACheckpointOfAnotherVersionIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestADecommissionedPileCountsForNothingUntilItIsPutBack(t *testing.T) {
+	dir := &fakeDirectory{}
+	dir.add("1", townA, 1)
+	c := newCourt(0, dir)
+	c.message(statusOf("1", "1", charge.Idle))
+	c.pass(time.Minute)
+	c.collect(false)
+	mark := func(by string) {
+		p := *dir.piles[0]
+		p.Decommissioned = by
+		dir.piles[0] = &p
+		dir.rev++
+	}
+	mark("LF-2025-0001")
+	c.pass(10 * time.Second)
+	s := c.collect(false)
+	if len(s.events) != 1 || s.events[0].event.Kind != charge.CoverageLost || s.events[0].event.Case != "LF-2025-0001" {
+		t.Errorf("events: got %+v, want a loss of coverage with its case", s.events)
+	}
+	if len(s.townships) != 1 || s.townships[0].State != charge.None || s.townships[0].Stations != 0 || s.townships[0].Connectors != 0 {
+		t.Errorf("township: got %+v, want none with nothing counted", s.townships)
+	}
+	alarm := charge.Reading{Pile: pileNamed("1"), Connector: "1", Kind: charge.KindAlarm, Level: "danger", Code: "smoke"}
+	c.message(alarm, faultOf("1", "1", "insulation"))
+	if got := c.events(); len(got) != 0 {
+		t.Errorf("events of it: got %v, want none", got)
+	}
+	c.message(statusOf("1", "1", charge.Idle))
+	mark("")
+	c.pass(10 * time.Second)
+	s = c.collect(false)
+	if len(s.events) != 1 || s.events[0].event.After != string(charge.Effective) || len(s.townships) != 1 || s.townships[0].State != charge.Effective {
+		t.Errorf("put back: got %+v and %+v, want its coverage again", s.events, s.townships)
+	}
+}
