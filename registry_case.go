@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -178,11 +179,11 @@ func (c *RegistryPolicyTryCmd) Run(ctx context.Context, log *slog.Logger, out io
 			return nil
 		}
 		rules := func(of []longfailed.Rule) string {
-			text := ""
-			for _, rule := range of {
-				text += " " + string(rule)
+			names := make([]string, len(of))
+			for i, rule := range of {
+				names[i] = string(rule)
 			}
-			return orDash(text[min(1, len(text)):])
+			return orDash(strings.Join(names, " "))
 		}
 		fmt.Fprintf(out, "at the end of %s, by the policies in force and by %s as if it had always been:\n", day.Format(time.DateOnly), other.Version)
 		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)

@@ -83,9 +83,15 @@ func TestEveryActionForEveryStateRoleAndScope(t *testing.T) {
 		role        cases.Role
 		there       bool
 	}{
-		{"county", "officer:371721", cases.CountyOfficer, true}, {"city", "officer:3717", cases.CityOfficer, true}, {"province", "officer:37", cases.ProvinceOfficer, true},
-		{"reviewer", "reviewer:37", cases.Reviewer, true}, {"viewer", "viewer:37", cases.Viewer, true}, {"owner", "operator:MA3CLQP01", cases.Operator, true},
-		{"admin", "admin", cases.Admin, true}, {"elsewhere", "officer:3701", cases.CityOfficer, false}, {"rival", "operator:MA3CLQP02", cases.Operator, false},
+		{"county", "officer:371721", cases.CountyOfficer, true},
+		{"city", "officer:3717", cases.CityOfficer, true},
+		{"province", "officer:37", cases.ProvinceOfficer, true},
+		{"reviewer", "reviewer:37", cases.Reviewer, true},
+		{"viewer", "viewer:37", cases.Viewer, true},
+		{"owner", "operator:MA3CLQP01", cases.Operator, true},
+		{"admin", "admin", cases.Admin, true},
+		{"elsewhere", "officer:3701", cases.CityOfficer, false},
+		{"rival", "operator:MA3CLQP02", cases.Operator, false},
 	}
 	body := fmt.Sprintf(`{"text":"理由","service":{"kind":"direct","on":%q,"evidence":"回执","consent":"","failed":false},"seen":`, time.Now().Add(-time.Hour).Format(time.RFC3339))
 	done := 0

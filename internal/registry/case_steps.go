@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"pilewatch/internal/cases"
@@ -84,10 +85,11 @@ func (r *Registry) OpenCase(ctx context.Context, s *Suspicion) (c Case, ok bool,
 		if _, err := tx.ExecContext(ctx, "INSERT INTO case_dossier (case_id, sha256, frozen, file) VALUES (?, ?, ?, ?)", c.ID, hash, now.UnixMilli(), file); err != nil {
 			return err
 		}
-		text := "rules that hold at the end of " + dateText(s.Day) + ":"
-		for _, g := range s.Grounds {
-			text += " " + g.Rule + " (policy " + g.Policy + ")"
+		rules := make([]string, len(s.Grounds))
+		for i, g := range s.Grounds {
+			rules[i] = g.Rule + " (policy " + g.Policy + ")"
 		}
+		text := "rules that hold at the end of " + dateText(s.Day) + ": " + strings.Join(rules, " ")
 		c.Step, err = appendRecord(ctx, tx, cases.Entry{
 			Case: c.ID, At: now, Person: "platform", Role: cases.Platform, Action: action, From: from, To: c.State, Text: text,
 			Evidence: []cases.Evidence{{Name: "dossier.json", SHA256: hash}},
