@@ -58,6 +58,7 @@ func TestNoPageKeepsAnyoneOut(t *testing.T) {
 				}
 				p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(s.url+path))
 				p.shows(path+" is drawn", page.drawn)
+				p.shows(path+" has faded in", `getComputedStyle(document.querySelector('.wall-view') ?? document.body).opacity === '1'`)
 				eval[chromedp.Void](p, string(axe)+"; undefined")
 				eval[chromedp.Void](p, `window.axeSays = null; `+axeRun+`.then((text) => { window.axeSays = text; })`+"; undefined")
 				p.shows("axe has looked at "+path, `window.axeSays !== null`)

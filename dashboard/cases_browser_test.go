@@ -121,7 +121,8 @@ func TestACaseFromSuspectedToRevokedInABrowser(t *testing.T) {
 	wang.shows("what it does, in figures", `/名义覆盖 [\d,]+ → [\d,]+/.test(document.querySelector('dialog.act .will')?.textContent)`)
 	wang.shows("it is not the filled button", `!document.querySelector('dialog.act button[type="submit"]').classList.contains('filled')`)
 	wang.shot("case-decommission")
-	wang.do(chromedp.KeyEvent("\r")) // the focus is on cancel
+	wang.shows("the focus is on cancel", `document.activeElement?.closest('dialog.act') && document.activeElement.type !== 'submit'`)
+	wang.do(chromedp.KeyEvent("\r"))
 	wang.shows("return has cancelled", `!document.querySelector('dialog.act')`)
 	wang.becomes(cases.Reviewed)
 	wang.acts(cases.Decommission, "决定移出", "")

@@ -16,9 +16,13 @@ import (
 // types puts a text into a field that a person has clicked.
 func (p *tab) types(id, text string) {
 	p.t.Helper()
-	p.click(fmt.Sprintf(`document.getElementById(%q)`, id))
-	p.do(chromedp.KeyEvent(text))
-	p.shows("the text is in "+id, fmt.Sprintf(`document.getElementById(%q).value === %q`, id, text))
+	field := fmt.Sprintf(`document.getElementById(%q)`, id)
+	eventually(p.t, "the text is in "+id, func() bool { // once more where the page was drawn anew while it was typed
+		p.click(field)
+		eval[chromedp.Void](p, field+`.value = ''`)
+		p.do(chromedp.KeyEvent(text))
+		return eval[bool](p, fmt.Sprintf(`%s?.value === %q`, field, text))
+	})
 }
 
 // shot keeps a picture of the page in the directory that PILEWATCH_TEST_SHOTS names.
