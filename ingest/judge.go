@@ -53,7 +53,6 @@ type judge struct {
 	towns   map[charge.DivisionCode]*town
 	places  []*town                                       // the same ones
 	public  []*station                                    // of them
-	hour    time.Time                                     // of the last tick
 	live    map[charge.ConnectorKey]*charge.LiveConnector // of piles that somebody watches
 
 	changed changes
@@ -67,8 +66,6 @@ type judge struct {
 	stations   []coverage.Station // of the township being judged; kept, since a tick judges all
 	judged     []*station         // the same ones
 	connectors []coverage.Connector
-	blocking   []int64 // of connectors: after when they are blocked, Unix ms
-	restless   bool    // an excuse is near: the township is judged at every tick
 	closing    []*health.Day
 }
 
@@ -106,7 +103,6 @@ type town struct {
 	record   coverage.Record
 	stations []*station
 	left     string // the case by which its last station that counted left, "" where none did
-	quiet    int64  // until when, at least, time alone does not change the verdict, Unix ms
 	stale    bool   // to be judged again
 	changed  bool   // its figures may be others than shown
 	untold   bool   // what is shown has to be told again
@@ -269,16 +265,10 @@ func (j *judge) advance(at time.Time) {
 			j.endDay(day, !j.story && at.Sub(before) > j.numbers.OutageAfter)
 		}
 	}
-	other := j.story // each step of it holds what was told before
 	if j.story {
 		j.state.AdvanceStory(at)
 	} else {
-		other = j.state.Advance(at)
-	}
-	if other {
-		for _, t := range j.towns {
-			t.quiet = 0 // what could be observed is another time than was foreseen
-		}
+		j.state.Advance(at)
 	}
 	j.refresh()
 	j.turn()
@@ -725,18 +715,11 @@ func (j *judge) tick(watched func(charge.PileID) bool) {
 			}
 		}
 	}
-	hour := now.Truncate(time.Hour)
-	newHour := !hour.Equal(j.hour)
 	for _, t := range j.places {
-		if ms > t.quiet {
-			t.stale = true
-			j.mark(t)
-		}
-		if newHour || t.shown.PowerKW != 0 || t.saved.PowerKW != t.shown.PowerKW { // power stands for a minute, and figures name the hour
-			j.mark(t)
-		}
+		t.stale = true
+		j.mark(t)
 	}
-	j.ticked, j.hour = true, hour
+	j.ticked = true
 	j.closeSome()
 	maps.DeleteFunc(j.live, func(key charge.ConnectorKey, _ *charge.LiveConnector) bool { return !watched(key.Pile) })
 }
@@ -763,7 +746,6 @@ func (j *judge) judgeTown(t *town) {
 	before := t.verdict
 	stations := j.evidence(t)
 	t.verdict = coverage.Judge(j.policy, j.state.Now(), stations)
-	t.quiet = j.quiet(&t.verdict)
 	if before.State == t.verdict.State {
 		return
 	}
@@ -812,8 +794,7 @@ func (j *judge) cause(t *town) *station {
 // evidence lists the stations in service of a township and their connectors in service, until it is asked again.
 func (j *judge) evidence(t *town) []coverage.Station {
 	j.stations, j.judged, j.connectors = j.stations[:0], j.judged[:0], j.connectors[:0]
-	j.blocking, j.restless = j.blocking[:0], false
-	now, tomorrow := j.state.Now(), j.today.AddDate(0, 0, 1)
+	now := j.state.Now()
 	for _, s := range t.stations {
 		if !j.serves(s.registered.Opened, s.registered.Closed) {
 			continue
@@ -821,16 +802,12 @@ func (j *judge) evidence(t *town) []coverage.Station {
 		first := len(j.connectors)
 		why := s.shut(j.today)
 		for _, p := range s.piles {
-			var excused []charge.Span
-			if len(j.dir.Excuses(p.registered.ID, p.terms.Township, now.Add(-excusedWithin), tomorrow)) > 0 {
-				excused, j.restless = j.excused(p, now.Add(-excusedWithin), now), true
-			}
+			excused := j.excused(p, now.Add(-excusedWithin), now)
 			for i := range p.guns {
 				if c := &p.registered.Connectors[i]; why != "" || !j.serves(c.Opened, c.Closed) {
 					continue
 				}
 				j.connectors = append(j.connectors, j.witness(s, &p.guns[i], excused))
-				j.blocking = append(j.blocking, j.state.BlockedFrom(&p.guns[i].Connector))
 			}
 		}
 		j.judged = append(j.judged, s)

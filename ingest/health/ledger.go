@@ -207,6 +207,7 @@ func (s *State) Free(c *Connector, provisional time.Time) {
 	if oldest := min(before(frozen), before(s.now-observedWithin)); oldest > l.From {
 		l.trim(oldest)
 	}
+	l.Freed = max(l.Freed, before(frozen))
 	if l.Late != nil && l.Late.free(frozen-s.holds(c)) {
 		l.Late = nil
 	}

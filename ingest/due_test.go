@@ -55,9 +55,8 @@ func drawDays(t *rapid.T) []journal.Batch {
 	return all
 }
 
-// A township that is judged only when something may have changed comes out as if it were judged at every tick,
-// and a connector that is looked at only when it is due as if it were at every tick.
-func TestNothingChangesInTheQuiet(t *testing.T) {
+// A connector that is looked at only when it is due comes out as if it were looked at at every tick.
+func TestWhoIsNotDueIsNotMissed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		batches := drawDays(t)
 		dir := func() *fakeDirectory {
@@ -75,18 +74,9 @@ func TestNothingChangesInTheQuiet(t *testing.T) {
 			return dir
 		}()
 		lazy, eager := newJudge(0, partitionOf, dir), newJudge(0, partitionOf, dir)
-		var skipped int
 		for i := range batches {
 			b := &batches[i]
-			for _, town := range eager.towns {
-				town.quiet = 0
-			}
 			clear(eager.due)
-			for _, town := range lazy.towns {
-				if b.At.UnixMilli() <= town.quiet {
-					skipped++
-				}
-			}
 			lazy.take(b, nobody)
 			eager.take(b, nobody)
 			got, want := lazy.collect(false), eager.collect(false)
@@ -98,9 +88,6 @@ func TestNothingChangesInTheQuiet(t *testing.T) {
 					t.Fatalf("after message %d at %s: %s got %+v, want %+v", i, b.At.In(charge.Zone), code, lazy.towns[code].verdict, town.verdict)
 				}
 			}
-		}
-		if len(batches) > 2000 && skipped == 0 {
-			t.Fatal("every township was judged at every tick")
 		}
 	})
 }
