@@ -571,7 +571,8 @@ func (d *Dashboard) getPile(w http.ResponseWriter, r *http.Request) error {
 		Lng     *float64                                    `json:"lng"`
 		Lat     *float64                                    `json:"lat"`
 		Live    map[charge.ConnectorID]charge.LiveConnector `json:"live"` // while somebody watches the pile
-	}{pileRow: viewPile(&row), Address: station.Address, Live: d.hub.liveOf(row.Pile)}
+		Names   []pileName                                  `json:"names"`
+	}{Names: d.namesOf(row.Pile), pileRow: viewPile(&row), Address: station.Address, Live: d.hub.liveOf(row.Pile)}
 	if !row.Opened.IsZero() {
 		day := row.Opened.In(charge.Zone).Format(time.DateOnly)
 		answer.Opened = &day

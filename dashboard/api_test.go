@@ -124,6 +124,7 @@ func TestEndpointsAnswer(t *testing.T) {
 		{"one pile", "/api/v1/piles/MA3CLQP01:P1", false, 200, []string{`"address":"曹县古营集"`, `"opened":"2023-05-01"`, `"lng":115.54`, `"live":{}`}, nil},
 		{"a pile at home is not there", "/api/v1/piles/MA3CLQP02:HOME", false, 404, nil, nil},
 		{"a pile at home is there for who has signed in", "/api/v1/piles/MA3CLQP02:HOME", true, 200, nil, nil},
+		{"its only name", "/api/v1/piles/MA3CLQP01:P1", false, 200, []string{`"names":[{"pile":"MA3CLQP01:P1","from":null,"document":""}]`}, nil},
 		{"no such pile", "/api/v1/piles/MA3CLQP02:P9", false, 404, nil, nil},
 		{"not a pile", "/api/v1/piles/P9", false, 400, nil, nil},
 		{"a pile's readings, without orders and texts", "/api/v1/piles/MA3CLQP01:P1/history?from=2025-03-09T03:00:00Z&to=2025-03-09T05:00:00Z", false, 200, []string{`"step_s":0`, `"kind":"telemetry"`, `"seq":9`, `"power_kw":{"mean":60,"min":60,"max":60}`, `"level":"danger"`}, []string{"NO-1", "script"}},

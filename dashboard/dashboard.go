@@ -39,6 +39,7 @@ type Divisions interface {
 	Piles() iter.Seq[*registry.Pile]
 	Stations() iter.Seq[*charge.Station]
 	Policies() policy.Policies
+	Links() []registry.PileLink
 	Rev() int64
 	Refresh(ctx context.Context) error
 }

@@ -44,7 +44,7 @@ func (d *Dashboard) getPileDays(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	days, err := d.registry.PileDays(r.Context(), row.Pile, from, to)
+	days, err := d.pileDays(r.Context(), row.Pile, from, to)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (d *Dashboard) pileShares(ctx context.Context, row *registry.PileRow, now t
 	yesterday := today.AddDate(0, 0, -1)
 	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, charge.Zone)
 	year := time.Date(now.Year(), time.January, 1, 0, 0, 0, 0, charge.Zone)
-	days, err := d.registry.PileDays(ctx, row.Pile, today.AddDate(-1, 0, 0), yesterday)
+	days, err := d.pileDays(ctx, row.Pile, today.AddDate(-1, 0, 0), yesterday)
 	if err != nil {
 		return nil, err
 	}

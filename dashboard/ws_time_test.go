@@ -70,6 +70,7 @@ func (shelf) StoryJudged(context.Context, *registry.Story) (int, error) { return
 
 func (shelf) Stations() iter.Seq[*charge.Station] { return func(func(*charge.Station) bool) {} }
 
+func (shelf) Links() []registry.PileLink                                  { return nil }
 func (shelf) Policies() policy.Policies                                   { return policy.NewPolicies() }
 func (shelf) Refresh(context.Context) error                               { return nil }
 func (shelf) Ping(context.Context) error                                  { return nil }

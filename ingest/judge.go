@@ -25,6 +25,7 @@ type directory interface {
 	Piles() iter.Seq[*registry.Pile]
 	Stations() iter.Seq[*charge.Station]
 	Divisions() []charge.Division
+	Links() []registry.PileLink
 }
 
 // A judge holds what is known of one partition: the state of its connectors and what its townships
@@ -328,7 +329,8 @@ func (j *judge) refresh() {
 	if rev == j.rev && j.steady && inForce == j.inForce {
 		return
 	}
-	j.rev, j.steady = rev, true
+	j.rev = rev
+	j.steady = !slices.ContainsFunc(j.dir.Links(), func(l registry.PileLink) bool { return l.From.After(today) })
 	j.piles = make(map[charge.PileID]*pile, len(before))
 	towns := make(map[charge.DivisionCode]*town, len(j.towns))
 	for _, d := range j.dir.Divisions() {
@@ -357,6 +359,8 @@ func (j *judge) refresh() {
 		}
 	}
 	standings := make(map[charge.StationTerms]*standing)
+	heirs := j.heirs(today)
+	var inherited []gunRef
 	var piles slab[pile]
 	var guns slab[gun]
 	for registered := range j.dir.Piles() {
@@ -376,6 +380,7 @@ func (j *judge) refresh() {
 		if known != nil {
 			p.Pile = known.Pile
 		}
+		was := before[heirs[registered.ID]]
 		for i := range registered.Connectors {
 			c := &registered.Connectors[i]
 			if known != nil {
@@ -383,6 +388,9 @@ func (j *judge) refresh() {
 					p.guns[i] = known.guns[at]
 					p.guns[i].changed = false
 				}
+			}
+			if was != nil && p.inherit(i, was) {
+				inherited = append(inherited, gunRef{p, i})
 			}
 			j.state.Limit(&p.guns[i].Connector, j.inForce.Silence.Limit(terms.Kind, c.ReportEvery), j.inForce.StatusLimit.Of(terms.Kind))
 		}
@@ -411,6 +419,9 @@ func (j *judge) refresh() {
 		t.leave()
 	}
 	j.keepChanged()
+	for _, ref := range inherited {
+		j.touch(ref.pile, ref.gun)
+	}
 	j.places = slices.Collect(maps.Values(towns))
 	for _, t := range towns {
 		slices.SortFunc(t.stations, func(a, b *station) int {
@@ -451,7 +462,7 @@ func (j *judge) sameTerms(now, today time.Time) bool {
 			return false
 		}
 	}
-	return true
+	return !slices.ContainsFunc(j.dir.Links(), func(l registry.PileLink) bool { return l.From.After(j.today) && !l.From.After(today) })
 }
 
 // count takes note for its piles whether the station can cover its township today.
@@ -811,7 +822,7 @@ func (j *judge) evidence(t *town) []coverage.Station {
 			}
 		}
 		j.judged = append(j.judged, s)
-		j.stations = append(j.stations, coverage.Station{Opened: s.registered.Opened, Shut: why, Connectors: j.connectors[first:]})
+		j.stations = append(j.stations, coverage.Station{Opened: s.registered.Since(), Shut: why, Connectors: j.connectors[first:]})
 	}
 	return j.stations
 }

@@ -34,9 +34,11 @@ type fakeDirectory struct {
 	excuses  []charge.Excuse
 	stations []*charge.Station
 	piles    []*registry.Pile
+	links    []registry.PileLink
 }
 
 func (d *fakeDirectory) Rev() int64                          { return d.rev }
+func (d *fakeDirectory) Links() []registry.PileLink          { return d.links }
 func (d *fakeDirectory) Piles() iter.Seq[*registry.Pile]     { return slices.Values(d.piles) }
 func (d *fakeDirectory) Stations() iter.Seq[*charge.Station] { return slices.Values(d.stations) }
 func (d *fakeDirectory) Policies() policy.Policies {

@@ -110,7 +110,7 @@ func (j *judge) closePile(ps *pass, p *pile) {
 	days := j.closing[:0]
 	for i := range p.guns {
 		c := &p.registered.Connectors[i]
-		service := j.state.InService(&p.guns[i].Connector, later(s.Opened, c.Opened), within(open, c.Opened, c.Closed))
+		service := j.state.InService(&p.guns[i].Connector, later(s.Since(), c.Since()), within(open, c.Opened, c.Closed))
 		if !j.state.CloseDay(&j.days[i], &p.Pile, &p.guns[i].Connector, ps.Day, service, excused) {
 			continue
 		}
@@ -148,7 +148,7 @@ func (j *judge) closeWhole(ps *pass, p *pile, terms *charge.StationTerms, open [
 	j.kinds, j.sums, j.inService = j.kinds[:0], j.sums[:0], j.inService[:0]
 	for i := range p.guns {
 		c, g := &p.registered.Connectors[i], &p.guns[i].Connector
-		service := j.state.InService(g, later(s.Opened, c.Opened), within(open, c.Opened, c.Closed))
+		service := j.state.InService(g, later(s.Since(), c.Since()), within(open, c.Opened, c.Closed))
 		if len(service) == 0 {
 			continue
 		}

@@ -553,6 +553,8 @@ const words = {
   facts: ['登记', 'Registry'],
   address: ['地址', 'Address'],
   opened: ['投运', 'Opened'],
+  alsoKnownAs: ['名称（含转让、更名前）', 'Names, also before transfers'],
+  fromDay: ['自 {day} 起', 'from {day}'],
   coordinates: ['坐标', 'Coordinates'],
   rated: ['额定功率', 'Rated power'],
   use: ['用途', 'Use'],

@@ -10,7 +10,7 @@ import { lang, Place, t, term, Zh } from './i18n.js';
 import { useTopics } from './live.js';
 import { Outline } from './outline.js';
 import { Status } from './piles.js';
-import { divisionHref, route, setQuery, stationHref } from './route.js';
+import { divisionHref, pileHref, route, setQuery, stationHref } from './route.js';
 import { useStore } from './store.js';
 import { Strip } from './strip.js';
 
@@ -123,7 +123,8 @@ export function PilePage({ id }) {
     </div>
     <aside><section aria-labelledby="facts-title"><header><h2 id="facts-title">${t('facts')}</h2></header>
       <dl class="facts">${[
-        [t('station'), html`<a class="link" href=${stationHref(`${pile.operator}:${pile.station}`)}><${Zh}>${pile.station_name}<//></a>`], [t('stationId'), pile.station], [t('pileId'), pile.id], [t('use'), t(uses[pile.kind])],
+        [t('station'), html`<a class="link" href=${stationHref(`${pile.operator}:${pile.station}`)}><${Zh}>${pile.station_name}<//></a>`], [t('stationId'), pile.station], [t('pileId'), pile.id],
+        ...(pile.names.length > 1 ? [[t('alsoKnownAs'), html`${pile.names.map((/** @type {any} */ n) => html`<span key=${n.pile} class="name">${n.pile === pile.id ? n.pile : html`<a class="link" href=${pileHref(n.pile)}>${n.pile}</a>`}${n.from && ` · ${t('fromDay', { day: n.from })}`}${n.document && ` · ${n.document}`}<br /></span>`)}`]] : []), [t('use'), t(uses[pile.kind])],
         [t('rated'), html`${num(pile.power_kw)}<${Unit}>kW<//>`], [t('address'), pile.address ? html`<${Zh}>${pile.address}<//>` : NO_DATA], [t('opened'), pile.opened || NO_DATA],
         [t('coordinates'), pile.lng === null ? NO_DATA : `${num(pile.lng, 4)}, ${num(pile.lat, 4)}`],
         ...pile.connectors.flatMap((/** @type {any} */ c) => [

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"slices"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -21,6 +22,21 @@ type Ledger struct {
 	BusySince int64  // occupied or reserved since, without another status, Unix ms; 0 if it is not
 	Late      *Late  // nil where nothing came late
 	Meter     *Meter // nil before the first energy
+}
+
+// Copy gives a ledger that shares nothing with this one.
+func (l *Ledger) Copy() Ledger {
+	c := *l
+	c.Runs = slices.Clone(l.Runs)
+	if l.Late != nil {
+		c.Late = &Late{Words: slices.Clone(l.Late.Words), Pending: slices.Clone(l.Late.Pending)}
+	}
+	if l.Meter != nil {
+		meter := *l.Meter
+		meter.Days, meter.Orders = slices.Clone(meter.Days), slices.Clone(meter.Orders)
+		c.Meter = &meter
+	}
+	return c
 }
 
 // A Run is a number of minutes of one kind: minutes<<4 | Minute.

@@ -40,6 +40,8 @@ type Station struct {
 	Opened   time.Time // first day in service, 00:00 Asia/Shanghai
 	Closed   time.Time // first day out of service; zero while open
 
+	FirstOpened time.Time // under another operator, where the station passed to this one on Opened; else zero
+
 	Past *StationPast // nil where what the fields say has always held
 }
 
@@ -55,6 +57,20 @@ type Connector struct {
 	ReportEvery   time.Duration // declared interval between two messages; 0 not declared
 	Opened        time.Time
 	Closed        time.Time
+	FirstOpened   time.Time // as of Station
+}
+
+// Since is when the station was opened, under whatever name.
+func (s *Station) Since() time.Time { return firstOf(s.FirstOpened, s.Opened) }
+
+// Since is when the connector was opened, under whatever name.
+func (c *Connector) Since() time.Time { return firstOf(c.FirstOpened, c.Opened) }
+
+func firstOf(first, opened time.Time) time.Time {
+	if first.IsZero() {
+		return opened
+	}
+	return first
 }
 
 // InService tells whether day lies between opened and closed (zero closed: still open).

@@ -55,6 +55,7 @@ type Directory struct {
 	logins    atomic.Pointer[map[string][][sha256.Size]byte]
 	policies  atomic.Pointer[policy.Policies]
 	excuses   atomic.Pointer[excuseView]
+	links     atomic.Pointer[[]PileLink]
 	stations  *shards[int64, placedStation]
 	piles     *shards[charge.PileID, *Pile]
 	rev       atomic.Int64
@@ -176,6 +177,13 @@ func (d *Directory) load(ctx context.Context, tx *sql.Tx, known int64, newer map
 		}
 		d.excuses.Store(view)
 	}
+	if newer["piles"] || known < 0 {
+		links, err := readLinks(ctx, tx)
+		if err != nil {
+			return err
+		}
+		d.links.Store(&links)
+	}
 	if newer["stations"] || newer["piles"] {
 		if err := d.loadPiles(ctx, tx, known); err != nil {
 			return err
@@ -296,9 +304,10 @@ func (d *Directory) readPiles(ctx context.Context, tx *sql.Tx, known int64, stat
 			c              charge.Connector
 			report         int64
 			opened, closed sql.NullInt64
+			first          sql.NullInt64
 		)
 		if err := rows.Scan(&id.Operator, &id.Equipment, &c.ID, &c.Serial, &c.EquipmentType, &c.ConnectorType, &c.PowerKW, &report,
-			&opened, &closed); err != nil {
+			&opened, &closed, &first); err != nil {
 			return err
 		}
 		for next < len(piles) && piles[next].ID != id {
@@ -311,7 +320,7 @@ func (d *Directory) readPiles(ctx context.Context, tx *sql.Tx, known int64, stat
 		c.Pile, c.Station = p.ID, p.Station.ID
 		c.ID = charge.ConnectorID(d.intern(string(c.ID)))
 		c.ReportEvery = time.Duration(report) * time.Second
-		c.Opened, c.Closed = fromMillis(opened, charge.Zone), fromMillis(closed, charge.Zone)
+		c.Opened, c.Closed, c.FirstOpened = fromMillis(opened, charge.Zone), fromMillis(closed, charge.Zone), fromMillis(first, charge.Zone)
 		if len(guns) == cap(guns) {
 			guns = append(make([]charge.Connector, 0, len(p.Connectors)+slabSize(next)), p.Connectors...)
 		}
@@ -319,7 +328,7 @@ func (d *Directory) readPiles(ctx context.Context, tx *sql.Tx, known int64, stat
 		p.Connectors = guns[len(guns)-len(p.Connectors)-1 : len(guns) : len(guns)]
 		return nil
 	}, `SELECT c.operator, c.pile, c.connector, c.serial, c.equipment_type, c.connector_type, c.power_kw, c.report_s,
-		c.opened, c.closed `+connectorQuery, args...)
+		c.opened, c.closed, c.first_opened `+connectorQuery, args...)
 	return piles, err
 }
 
@@ -397,6 +406,9 @@ func (d *Directory) Operator(id charge.OperatorID) (charge.Operator, bool) {
 
 // Operators gives all operators, sorted by id.
 func (d *Directory) Operators() []charge.Operator { return d.operators.Load().sorted }
+
+// Links gives the piles that are the same machine as another one, by the new name.
+func (d *Directory) Links() []PileLink { return *d.links.Load() }
 
 // Policies gives all versions of the policy.
 func (d *Directory) Policies() policy.Policies { return *d.policies.Load() }

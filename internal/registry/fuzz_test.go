@@ -71,6 +71,8 @@ func FuzzImportStations(f *testing.F) {
 
 func FuzzImportPiles(f *testing.F) { fuzzImport(f, Piles, somePiles) }
 
+func FuzzImportTransfers(f *testing.F) { fuzzImport(f, Transfers, someTransfers) }
+
 func FuzzImportExcuses(f *testing.F) { fuzzImport(f, Excuses, someExcuses) }
 
 func FuzzImportTownships(f *testing.F) { fuzzImport(f, Townships, someTownships) }

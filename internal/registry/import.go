@@ -20,6 +20,7 @@ const (
 	Stations  Table = "stations"
 	Piles     Table = "piles"
 	Excuses   Table = "excuses"
+	Transfers Table = "transfers"
 
 	Townships  Table = "townships"
 	Statistics Table = "statistics"
@@ -68,6 +69,8 @@ func parse(t Table, src io.Reader, bad *ImportError) (stage, error) {
 		return parsePiles(src, bad)
 	case Excuses:
 		return parseExcuses(src, bad)
+	case Transfers:
+		return parseTransfers(src, bad)
 	}
 	if plain, ok := plainTableOf(t); ok {
 		return plain.parse(src, bad)
@@ -137,6 +140,8 @@ func columnsOfTable(t Table) []column {
 		return pileColumns
 	case Excuses:
 		return excuseColumns
+	case Transfers:
+		return transferColumns
 	}
 	plain, _ := plainTableOf(t)
 	return plain.columns
@@ -156,6 +161,8 @@ func (r *Registry) Export(ctx context.Context, t Table, dst io.Writer) error {
 		rows = exportPiles
 	case Excuses:
 		rows = exportExcuses
+	case Transfers:
+		rows = exportTransfers
 	default:
 		plain, ok := plainTableOf(t)
 		if !ok {

@@ -145,8 +145,13 @@ func (st *pileStage) check(ctx context.Context, q querier, now time.Time, bad *I
 	if st.stations, err = readPlaces(ctx, q); err != nil {
 		return done, err
 	}
+	gone, err := readPassed(ctx, q)
+	if err != nil {
+		return done, err
+	}
 	for i := range st.rows {
 		c := &st.rows[i]
+		gone[stationKey{c.Pile.Operator, c.Station}].refuse(c.line, c.Opened, c.Closed, bad)
 		if c.Pile.Operator == "" {
 			continue // reported
 		}

@@ -36,7 +36,7 @@ func (s stationRow) same(o stationRow) bool {
 	if !s.Opened.Equal(o.Opened) || !s.Closed.Equal(o.Closed) {
 		return false
 	}
-	o.line, o.Opened, o.Closed = s.line, s.Opened, s.Closed
+	o.line, o.Opened, o.Closed, o.FirstOpened = s.line, s.Opened, s.Closed, s.FirstOpened // that is of transfers, not of the file
 	return s == o
 }
 
@@ -135,7 +135,12 @@ func (st *stationStage) check(ctx context.Context, q querier, now time.Time, bad
 	if err != nil {
 		return done, err
 	}
+	gone, err := readPassed(ctx, q)
+	if err != nil {
+		return done, err
+	}
 	for _, s := range st.rows {
+		gone[s.key()].refuse(s.line, s.Opened, s.Closed, bad)
 		if s.Operator != "" && !operators[s.Operator] {
 			bad.add(s.line, "operator", "unknown operator %s", s.Operator)
 		}
@@ -282,18 +287,20 @@ func readStations(ctx context.Context, q querier, fn func(id int64, s stationRow
 			id             int64
 			lng, lat       sql.NullFloat64
 			opened, closed sql.NullInt64
+			first          sql.NullInt64
 		)
 		err := rows.Scan(&id, &s.Operator, &s.ID, &s.Name, &s.Township, &s.Kind, &s.Area, &s.Site, &s.Access, &s.Hours,
 			&s.Seasons, &s.Mobile, &lng, &lat, &s.Address, &s.spaces, &s.fastSpaces, &s.reservedSpaces, &s.capacityKVA,
-			&s.pvKW, &s.storageKWh, &opened, &closed)
+			&s.pvKW, &s.storageKWh, &opened, &closed, &first)
 		if err != nil {
 			return err
 		}
 		s.HasPoint, s.Lng, s.Lat = lng.Valid && lat.Valid, lng.Float64, lat.Float64
 		s.Opened, s.Closed = fromMillis(opened, charge.Zone), fromMillis(closed, charge.Zone)
+		s.FirstOpened = fromMillis(first, charge.Zone)
 		return fn(id, s)
 	}, `SELECT id, operator, station, name, township, kind, area, site, access, hours, seasons, mobile, lng, lat, address,
-		spaces, fast_spaces, reserved_spaces, capacity_kva, pv_kw, storage_kwh, opened, closed FROM stations `+rest, args...)
+		spaces, fast_spaces, reserved_spaces, capacity_kva, pv_kw, storage_kwh, opened, closed, first_opened FROM stations `+rest, args...)
 	if err != nil {
 		return fmt.Errorf("read stations: %w", err)
 	}
