@@ -67,6 +67,13 @@ func pastDays(t *testing.T, s *site, today time.Time) {
 	if err := s.registry.SaveHealth(t.Context(), 0, 2, h); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.registry.AddFaults(t.Context(), map[registry.FaultKey]*registry.FaultCount{
+		{Month: today.AddDate(0, 0, -1), Connector: charge.ConnectorKey{Pile: pile("MA3CLQP02:P1"), Connector: "1"}, Fault: "leakage", Code: "GroundFailure"}: {
+			Faults: 3, Alarms: 2, Danger: 1, First: today.AddDate(0, 0, -1), Last: today.AddDate(0, 0, -1),
+		},
+	}); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.registry.SaveFaultsAsOffline(t.Context(), []registry.FaultAsOffline{
 		{Key: charge.ConnectorKey{Pile: pile("MA3CLQP02:P1"), Connector: "1"}, First: today.AddDate(0, 0, -1), Last: today.AddDate(0, 0, -1), Times: 4},
 	}); err != nil {
@@ -214,6 +221,19 @@ func TestQualityTellsWhatCannotBeSo(t *testing.T) {
 	}
 	if two.SeldomPiles != 1 || two.Seldom[0].Pile != "MA3CLQP02:P1" {
 		t.Errorf("too seldom: got %+v, want P1", two.Seldom)
+	}
+	leak := faultView{Fault: "leakage", Code: "GroundFailure", Class: "electrical", Severity: "danger", Out: true, Faults: 3, Alarms: 2, Danger: 1, Piles: 1}
+	if len(two.Faults) != 1 {
+		t.Fatalf("faults by code: got %+v", two.Faults)
+	}
+	two.Faults[0].Last = time.Time{}
+	if two.Faults[0] != leak || len(one.Faults) != 0 {
+		t.Errorf("faults by code: got %+v and %+v, want %+v of the second alone", one.Faults, two.Faults, leak)
+	}
+	var days struct{ Faults []faultView }
+	s.askAs(t, asker{header: s.tokenOf(t, provinceOfficer)}, http.MethodGet, "/api/v1/piles/MA3CLQP02:P1/days", "").into(t, &days)
+	if len(days.Faults) != 1 || days.Faults[0].Code != "GroundFailure" {
+		t.Errorf("faults of its pile: got %+v", days.Faults)
 	}
 	if one.Completeness == nil || math.Abs(*one.Completeness-0.99) > 1e-9 {
 		t.Errorf("completeness: got %v, want 990 of 1,000", one.Completeness)

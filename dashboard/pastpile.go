@@ -56,7 +56,13 @@ func (d *Dashboard) getPileDays(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return reply(w, r, map[string]any{"pile": row.Pile.String(), "from": dateText(from), "to": dateText(to), "days": rows, "availability": shares})
+	faults, err := d.faultsOf(r.Context(), row.Pile.Operator, row.Pile.Equipment, to.AddDate(-1, 0, 0), to, func(charge.PileID) bool { return true })
+	if err != nil {
+		return err
+	}
+	return reply(w, r, map[string]any{
+		"pile": row.Pile.String(), "from": dateText(from), "to": dateText(to), "days": rows, "availability": shares, "faults": faults,
+	})
 }
 
 // pileShares gives a pile's availability by each definition over the times that the definition is

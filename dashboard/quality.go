@@ -33,6 +33,7 @@ type qualityRow struct {
 	SeldomPiles  int               `json:"seldom_piles"` // all of them
 	Findings     []findingView     `json:"contradictions"`
 	FoundPiles   int               `json:"contradiction_piles"`
+	Faults       []faultView       `json:"faults"`
 }
 
 // A seldomView is a pile that reports too seldom.
@@ -99,11 +100,15 @@ func (d *Dashboard) getQuality(w http.ResponseWriter, r *http.Request) error {
 		if all {
 			row.take(counts[id])
 		}
-		row.find(found[id], func(p charge.PileID) bool {
+		sees := func(p charge.PileID) bool {
 			pile, ok := d.divisions.Pile(p)
 			return ok && v.sightOf(pile.Station.Kind, p.Operator, pile.Station.Township) == wholly
-		})
-		if all || row.SeldomPiles+row.FoundPiles > 0 {
+		}
+		row.find(found[id], sees)
+		if row.Faults, err = d.faultsOf(r.Context(), id, "", month, month, sees); err != nil {
+			return err
+		}
+		if all || row.SeldomPiles+row.FoundPiles+len(row.Faults) > 0 {
 			rows = append(rows, row)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 // qualityStore is where counts of messages are added up; *registry.Registry is one.
 type qualityStore interface {
 	AddQuality(ctx context.Context, counts map[registry.QualityKey]*registry.Quality) error
+	AddFaults(ctx context.Context, counts map[registry.FaultKey]*registry.FaultCount) error
 	SaveFaultsAsOffline(ctx context.Context, found []registry.FaultAsOffline) error
 }
 
@@ -37,6 +38,7 @@ type tally struct {
 
 	seqs      seqs
 	disguises disguises
+	faults    faultCounts
 }
 
 const (
@@ -47,7 +49,7 @@ const (
 )
 
 func newTally(store qualityStore, late func(time.Time) time.Duration, known func(charge.OperatorID) bool, log *slog.Logger) *tally {
-	return &tally{store: store, late: late, known: known, slog: log, counts: make(map[registry.QualityKey]*registry.Quality), seqs: newSeqs(restingAtMost), disguises: newDisguises()}
+	return &tally{store: store, late: late, known: known, slog: log, counts: make(map[registry.QualityKey]*registry.Quality), seqs: newSeqs(restingAtMost), disguises: newDisguises(), faults: newFaultCounts()}
 }
 
 // of is under mu.
@@ -56,8 +58,7 @@ func (t *tally) of(operator charge.OperatorID, at time.Time) *registry.Quality {
 		operator = "" // made-up names must not fill the table
 	}
 	if at.Before(t.month) || !at.Before(t.next) {
-		local := at.In(charge.Zone)
-		t.month = time.Date(local.Year(), local.Month(), 1, 0, 0, 0, 0, charge.Zone)
+		t.month = monthOf(at)
 		t.next = t.month.AddDate(0, 1, 0)
 	}
 	key := registry.QualityKey{Month: t.month, Operator: operator}
@@ -67,6 +68,12 @@ func (t *tally) of(operator charge.OperatorID, at time.Time) *registry.Quality {
 		t.counts[key] = q
 	}
 	return q
+}
+
+// monthOf gives 00:00 of the month's first day, Asia/Shanghai.
+func monthOf(at time.Time) time.Time {
+	local := at.In(charge.Zone)
+	return time.Date(local.Year(), local.Month(), 1, 0, 0, 0, 0, charge.Zone)
 }
 
 // skipTo leaves out what the log hands out again up to a sequence.
@@ -105,6 +112,9 @@ func (t *tally) count(r *charge.Reading) {
 	t.disguises.see(r)
 	q := t.of(r.Pile.Operator, r.Received)
 	q.Messages++
+	if t.known(r.Pile.Operator) {
+		t.faults.see(r)
+	}
 	if r.Tells(charge.ClockWrong) {
 		q.OffClock++
 	} else {
@@ -163,7 +173,7 @@ func (t *tally) run(ctx context.Context) error {
 
 func (t *tally) save(ctx context.Context) error {
 	t.mu.Lock()
-	counts, found := t.counts, t.disguises.take()
+	counts, found, faults := t.counts, t.disguises.take(), t.faults.take()
 	t.counts = make(map[registry.QualityKey]*registry.Quality)
 	t.mu.Unlock()
 	if len(counts) == 0 {
@@ -172,6 +182,14 @@ func (t *tally) save(ctx context.Context) error {
 	if len(found) > 0 {
 		if err := t.store.SaveFaultsAsOffline(ctx, found); err != nil {
 			t.slog.Warn("faults told as offline are not kept, the next one of each will be", "connectors", len(found), "err", err)
+		}
+	}
+	if len(faults) > 0 {
+		if err := t.store.AddFaults(ctx, faults); err != nil {
+			t.slog.Warn("counts of faults are not saved, they are kept until they can be", "err", err)
+			t.mu.Lock()
+			t.faults.putBack(faults)
+			t.mu.Unlock()
 		}
 	}
 	err := t.store.AddQuality(ctx, counts)

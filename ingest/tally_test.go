@@ -20,11 +20,20 @@ import (
 type sums struct {
 	all   map[registry.QualityKey]*registry.Quality
 	found []registry.FaultAsOffline
+	told  map[registry.FaultKey]*registry.FaultCount
 	away  bool
 }
 
 func (s *sums) SaveFaultsAsOffline(_ context.Context, found []registry.FaultAsOffline) error {
 	s.found = append(s.found, found...)
+	return nil
+}
+
+func (s *sums) AddFaults(_ context.Context, counts map[registry.FaultKey]*registry.FaultCount) error {
+	if s.away {
+		return errors.New("away")
+	}
+	s.told = counts
 	return nil
 }
 

@@ -4,6 +4,7 @@ import { may } from './account.js';
 import { me, useGet } from './api.js';
 import { PileChart, rangeChoices, rangeOf } from './chart.js';
 import { above, Breadcrumbs } from './coverage.js';
+import { FaultTable } from './faults.js';
 import { Failed, Figure, Reading, Segments, Unit } from './figure.js';
 import { age, clock, day, moment, NO_DATA, num, percent, pileNumber, span } from './format.js';
 import { lang, Place, t, term, Zh } from './i18n.js';
@@ -40,7 +41,8 @@ function Days({ id }) {
       <span class="caption">${lang.value === 'zh' ? a.name_zh : a.name_en}</span><b class="kpi">${a.share === null ? NO_DATA : percent(a.up_min, a.of_min)}</b>
       <span class="caption">${a.from} ${t('until')} ${a.to}</span>
       <span class="caption">${a.share === null ? t(/** @type {any} */ ('notMeasured_' + a.definition)) : t('ofMinutes', { up: num(a.up_min), of: num(a.of_min) })}${a.asked !== null && ` · ${t('asked', { n: percent(a.asked, 1, 0) })}`}</span></li>`)}</ul>`}
-  </section>`;
+  </section>
+  ${data && html`<section aria-labelledby="codes-title"><header><h2 id="codes-title">${t('faultCodes')}</h2><p>${t('faultCodesNote')}</p></header><${FaultTable} faults=${data.faults} labelledby="codes-title" /></section>`}`;
 }
 
 const FAULT = 255; // T/CEC 102

@@ -1,6 +1,7 @@
 // @ts-check
 import { html } from './vendor/htm/standalone.mjs';
 import { useGet } from './api.js';
+import { FaultTable } from './faults.js';
 import { Failed, Reading, Unit } from './figure.js';
 import { day, NO_DATA, num, percent } from './format.js';
 import { t, term, Zh } from './i18n.js';
@@ -99,5 +100,7 @@ export function Quality() {
     ${data && !data.operators.length && html`<p class="empty">${t('noOperators')}</p>`}
     ${data && data.operators.length > 0 && html`<${Rows} columns=${shown} rows=${sorted(data.operators, shown, query.sort)} sort=${query.sort} hook=${(/** @type {any} */ r) => ({ 'data-operator': r.operator })} class="ledger quality" label=${t('quality')} />`}
   </section>
-  ${data && html`<${Contradictions} rows=${data.operators} /><${Seldom} rows=${data.operators} share=${data.seldom_share} />`}`;
+  ${data && html`<${Contradictions} rows=${data.operators} /><${Seldom} rows=${data.operators} share=${data.seldom_share} />
+  <section class="panel" aria-labelledby="codes-title"><header><h2 id="codes-title">${t('faultCodes')}</h2><p>${t('faultCodesMonth')}</p></header>
+    <${FaultTable} piles faults=${data.operators.flatMap((/** @type {any} */ r) => r.faults.map((/** @type {any} */ f) => ({ ...f, operator: name(r) })))} labelledby="codes-title" /></section>`}`;
 }

@@ -84,7 +84,7 @@ type Reading struct {
 	TempC     float64 // hottest contact, -50 to 150
 
 	Fault     Fault  // set when Status is Faulted
-	FaultCode string // the sender's own code, kept where Fault is OtherFault
+	FaultCode string // the sender's own code, where that is not Fault's name
 	Level     string // of an alarm: notice, warning, danger
 	Code      string // of an alarm: a fault code
 	Text      string // of an alarm, up to 200 characters

@@ -1,10 +1,5 @@
 package charge
 
-import (
-	"maps"
-	"slices"
-)
-
 // A Status is what a connector says of itself, by T/CEC 102's ConnectorStatusInfo.Status.
 type Status uint8
 
@@ -48,28 +43,4 @@ func (s Status) String() string {
 		return "fault"
 	}
 	return "invalid"
-}
-
-// A Fault is the platform's name of a fault.
-type Fault string
-
-// OtherFault is every fault that the taxonomy does not know; the sender's own code is kept beside it.
-const OtherFault Fault = "other"
-
-var faults = map[Fault]bool{
-	"emergency_stop": true, "over_temperature": true, "insulation": true, "contactor": true,
-	"communication": true, "metering": true, "over_voltage": true, "under_voltage": true,
-	"over_current": true, "leakage": true, "door_open": true, "flood": true, "smoke": true,
-	"vehicle": true, OtherFault: true,
-}
-
-// Faults lists every fault, by name.
-func Faults() []Fault { return slices.Sorted(maps.Keys(faults)) }
-
-// ParseFault maps a sender's code to a known fault, and what is not known to OtherFault.
-func ParseFault(code string) Fault {
-	if f := Fault(code); faults[f] {
-		return f
-	}
-	return OtherFault
 }

@@ -342,7 +342,7 @@ func (p *parser) fault(o *object) {
 	}
 	r := &o.reading
 	r.Fault, r.FaultCode = charge.ParseFault(s), ""
-	if r.Fault == charge.OtherFault && s != string(charge.OtherFault) {
+	if s != string(r.Fault) {
 		r.FaultCode = shorten(s, maxCodeBytes)
 	}
 }
