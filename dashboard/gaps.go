@@ -124,7 +124,7 @@ func (d *Dashboard) rankGaps(ctx context.Context, asOf time.Time) (*gapRanking, 
 		towns = append(towns, t)
 	}
 	weights := weightsOf(&inForce.Gaps)
-	places, err := ranking.Rank(towns, weights)
+	places, err := ranking.Rank(towns, weights, ranking.Draws{Count: inForce.Gaps.Draws, Vary: inForce.Gaps.Vary, First: inForce.Gaps.First})
 	if err != nil {
 		return nil, err
 	}

@@ -51,11 +51,6 @@ func CountTags(tags []string) int {
 // Weights are how much each component counts; only their proportions matter.
 type Weights map[Component]float64
 
-// DefaultWeights puts the way to the next station first.
-func DefaultWeights() Weights {
-	return Weights{Distance: 3, Demand: 2, Tags: 2, Population: 1, Grid: 1, Holiday: 1}
-}
-
 // Check tells what is wrong with weights that come from a file.
 func (w Weights) Check() error {
 	sum := 0.0
@@ -93,17 +88,21 @@ type Place struct {
 	Rank      int     // from 1
 	Score     float64 // 0 to 1, the weighted mean of the percentiles
 	Parts     map[Component]Part
-	Stability float64 // 0 to 1: the share of draws in which it is among the first 100
+	Stability float64 // 0 to 1: the share of draws in which it is among the first
 }
 
-const (
-	draws      = 1000
-	wobble     = 0.2 // each weight is drawn within ± 20 %
-	firstCount = 100
-)
+// Draws are how stability is found.
+type Draws struct {
+	Count int     // how often the weights are drawn
+	Vary  float64 // 0 to 1: each within ± this share of itself
+	First int     // a township is stable that stays among so many
+}
 
 // Rank orders townships, the most urgent first; those with equal scores by code. Codes must be unique.
-func Rank(townships []Township, w Weights) ([]Place, error) {
+func Rank(townships []Township, w Weights, draws Draws) ([]Place, error) {
+	if draws.Count < 1 || draws.First < 1 || !(draws.Vary >= 0 && draws.Vary <= 1) {
+		return nil, fmt.Errorf("draw weights: %d times, ± %v, for the first %d: want at least once, 0 to 1, at least one", draws.Count, draws.Vary, draws.First)
+	}
 	if err := w.Check(); err != nil {
 		return nil, err
 	}
@@ -134,7 +133,7 @@ func Rank(townships []Township, w Weights) ([]Place, error) {
 	for i := range places {
 		places[i].Score = scores[i]
 	}
-	stability(places, rows, weights)
+	draws.stability(places, rows, weights)
 	slices.SortStableFunc(places, func(a, b Place) int { return cmp.Compare(b.Score, a.Score) })
 	for i := range places {
 		places[i].Rank = i + 1
@@ -189,25 +188,25 @@ func score(rows [][]float64, weights []float64) []float64 {
 	return scores
 }
 
-func stability(places []Place, rows [][]float64, weights []float64) {
+func (d Draws) stability(places []Place, rows [][]float64, weights []float64) {
 	rng := rand.New(rand.NewPCG(20230630, 1000)) // fixed: the same input, the same figure
 	order := make([]int, len(places))
 	drawn := make([]float64, len(weights))
 	within := make([]int, len(places))
-	for range draws {
+	for range d.Count {
 		for j, w := range weights {
-			drawn[j] = w * (1 - wobble + 2*wobble*rng.Float64())
+			drawn[j] = w * (1 - d.Vary + 2*d.Vary*rng.Float64())
 		}
 		scores := score(rows, drawn)
 		for i := range order {
 			order[i] = i
 		}
 		slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(scores[b], scores[a]), cmp.Compare(a, b)) })
-		for _, i := range order[:min(firstCount, len(order))] {
+		for _, i := range order[:min(d.First, len(order))] {
 			within[i]++
 		}
 	}
 	for i := range places {
-		places[i].Stability = float64(within[i]) / draws
+		places[i].Stability = float64(within[i]) / float64(d.Count)
 	}
 }

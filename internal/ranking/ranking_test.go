@@ -22,9 +22,15 @@ func township(code string, values ...any) ranking.Township {
 	return t
 }
 
+func someWeights() ranking.Weights {
+	return ranking.Weights{ranking.Distance: 3, ranking.Demand: 2, ranking.Tags: 2, ranking.Population: 1, ranking.Grid: 1, ranking.Holiday: 1}
+}
+
+var someDraws = ranking.Draws{Count: 1000, Vary: 0.2, First: 100}
+
 func ranked(t *testing.T, w ranking.Weights, townships ...ranking.Township) []ranking.Place {
 	t.Helper()
-	places, err := ranking.Rank(townships, w)
+	places, err := ranking.Rank(townships, w, someDraws)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +92,7 @@ func TestStabilityTellsAClearPlaceFromALuckyOne(t *testing.T) {
 		in = append(in, township(fmt.Sprintf("%09d", i), ranking.Distance, rng.Float64(), ranking.Demand, rng.Float64(), ranking.Population, rng.Float64()))
 	}
 	in = append(in, township("999999998", ranking.Distance, 2.0, ranking.Demand, 2.0, ranking.Population, 2.0), township("999999999", ranking.Distance, -2.0, ranking.Demand, -2.0, ranking.Population, -2.0))
-	places := ranked(t, ranking.DefaultWeights(), in...)
+	places := ranked(t, someWeights(), in...)
 	if first := places[0]; first.Code != "999999998" || first.Stability != 1 {
 		t.Errorf("the first by all: got %s, stability %v, want 1", first.Code, first.Stability)
 	}
@@ -110,15 +116,41 @@ func TestWeightsFromAFileAreChecked(t *testing.T) {
 		"none": {}, "all 0": {ranking.Grid: 0}, "negative": {ranking.Grid: -1}, "not a number": {ranking.Grid: math.NaN()},
 		"endless": {ranking.Grid: math.Inf(1)}, "unknown": {"beauty": 1},
 	} {
-		if _, err := ranking.Rank(nil, w); err == nil {
+		if _, err := ranking.Rank(nil, w, someDraws); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}
-	if err := ranking.DefaultWeights().Check(); err != nil {
+	if err := someWeights().Check(); err != nil {
 		t.Error(err)
 	}
-	if _, err := ranking.Rank([]ranking.Township{{Code: "1"}, {Code: "1"}}, ranking.DefaultWeights()); err == nil {
+	if _, err := ranking.Rank([]ranking.Township{{Code: "1"}, {Code: "1"}}, someWeights(), someDraws); err == nil {
 		t.Error("a township was ranked twice")
+	}
+}
+
+func TestStabilityIsThatOfTheDrawsAskedFor(t *testing.T) {
+	in := []ranking.Township{
+		township("000000001", ranking.Distance, 2.0, ranking.Demand, 1.0), township("000000002", ranking.Distance, 1.0, ranking.Demand, 2.0),
+	}
+	w := ranking.Weights{ranking.Distance: 1.05, ranking.Demand: 1}
+	for _, tt := range []struct {
+		name   string
+		draws  ranking.Draws
+		stable func(first float64) bool
+	}{
+		{"weights that do not vary", ranking.Draws{Count: 50, First: 1}, func(s float64) bool { return s == 1 }},
+		{"weights that do", ranking.Draws{Count: 500, Vary: 0.2, First: 1}, func(s float64) bool { return s > 0.4 && s < 0.9 }},
+		{"both are among the first two", ranking.Draws{Count: 50, Vary: 0.2, First: 2}, func(s float64) bool { return s == 1 }},
+	} {
+		places, err := ranking.Rank(in, w, tt.draws)
+		if err != nil || !tt.stable(places[0].Stability) {
+			t.Errorf("%s: got %v, %v", tt.name, places, err)
+		}
+	}
+	for _, bad := range []ranking.Draws{{}, {Count: 1}, {Count: 1, First: 1, Vary: 1.5}, {Count: 1, First: 1, Vary: math.NaN()}} {
+		if _, err := ranking.Rank(in, w, bad); err == nil {
+			t.Errorf("%+v: taken", bad)
+		}
 	}
 }
 
@@ -145,14 +177,14 @@ func anyTownships(t *rapid.T) []ranking.Township {
 func TestRankingIsTheSameWhateverTheOrderAndScale(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := anyTownships(t)
-		places, err := ranking.Rank(in, ranking.DefaultWeights())
+		places, err := ranking.Rank(in, someWeights(), someDraws)
 		if err != nil {
 			t.Fatal(err)
 		}
 		shuffled := slices.Clone(in)
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		rng.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		again, err := ranking.Rank(shuffled, ranking.DefaultWeights())
+		again, err := ranking.Rank(shuffled, someWeights(), someDraws)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,7 +198,7 @@ func TestRankingIsTheSameWhateverTheOrderAndScale(t *testing.T) {
 			}
 			in[i].Values = scaled
 		}
-		scaled, err := ranking.Rank(in, ranking.DefaultWeights())
+		scaled, err := ranking.Rank(in, someWeights(), someDraws)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -185,8 +217,8 @@ func TestRankingIsTheSameWhateverTheOrderAndScale(t *testing.T) {
 				if part.Percentile < 0 || part.Percentile > 1 || part.NoData && part.Percentile != 0.5 {
 					t.Fatalf("%s: %+v", c, part)
 				}
-				sum += part.Percentile * ranking.DefaultWeights()[c]
-				weight += ranking.DefaultWeights()[c]
+				sum += part.Percentile * someWeights()[c]
+				weight += someWeights()[c]
 			}
 			if math.Abs(p.Score-sum/weight) > 1e-9 {
 				t.Fatalf("score %v, its parts give %v", p.Score, sum/weight)
