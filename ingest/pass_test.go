@@ -227,19 +227,7 @@ func TestEachDayIsClosedTwice(t *testing.T) {
 			frozen bool
 		}
 		times, usable, summed := map[closing]int{}, map[time.Time]int64{}, map[time.Time]int64{}
-		for seq := range uint64(rapid.IntRange(1, 150).Draw(t, "messages")) {
-			now = now.Add(time.Duration(rapid.SampledFrom([]int{10, 600, 7200, 90_000}).Draw(t, "pass s")) * time.Second)
-			b := journal.Batch{Seq: seq + 1, At: now}
-			if seq == 0 {
-				first = dayOf(now)
-			}
-			if rapid.Bool().Draw(t, "told") {
-				r := statusOf(fmt.Sprint(rapid.IntRange(1, 3).Draw(t, "pile")), "1", rapid.SampledFrom([]charge.Status{charge.Idle, charge.Faulted}).Draw(t, "status"))
-				r.At, r.Received = now, now
-				b.Readings = []charge.Reading{r}
-			}
-			j.take(&b, nobody)
-			s := j.collect(false)
+		count := func(s step) {
 			for _, d := range s.pileDays {
 				times[closing{d.Pile, d.Day, d.Frozen}]++
 			}
@@ -253,6 +241,20 @@ func TestEachDayIsClosedTwice(t *testing.T) {
 					summed[d.Day] += d.Usable
 				}
 			}
+		}
+		for seq := range uint64(rapid.IntRange(1, 150).Draw(t, "messages")) {
+			now = now.Add(time.Duration(rapid.SampledFrom([]int{10, 600, 7200, 90_000}).Draw(t, "pass s")) * time.Second)
+			b := journal.Batch{Seq: seq + 1, At: now}
+			if seq == 0 {
+				first = dayOf(now)
+			}
+			if rapid.Bool().Draw(t, "told") {
+				r := statusOf(fmt.Sprint(rapid.IntRange(1, 3).Draw(t, "pile")), "1", rapid.SampledFrom([]charge.Status{charge.Idle, charge.Faulted}).Draw(t, "status"))
+				r.At, r.Received = now, now
+				b.Readings = []charge.Reading{r}
+			}
+			j.take(&b, nobody)
+			count(j.collect(false))
 			if rapid.IntRange(0, 9).Draw(t, "restart") == 0 {
 				data, err := j.save(0)
 				if err != nil {
@@ -267,20 +269,7 @@ func TestEachDayIsClosedTwice(t *testing.T) {
 		for end := range 3 { // the last passes end
 			b := journal.Batch{Seq: 1000 + uint64(end), At: now.Add(time.Duration(end+1) * passTakes)}
 			j.take(&b, nobody)
-			s := j.collect(false)
-			for _, d := range s.pileDays {
-				times[closing{d.Pile, d.Day, d.Frozen}]++
-			}
-			for _, d := range s.connectorDays {
-				if d.Frozen {
-					usable[d.Day] += int64(d.Minutes.Usable)
-				}
-			}
-			for _, d := range s.sums {
-				if d.Frozen {
-					summed[d.Day] += d.Usable
-				}
-			}
+			count(j.collect(false))
 		}
 		last := j.state.Now()
 		for day := first; !day.AddDate(0, 0, 1).Add(passTakes).After(last); day = day.AddDate(0, 0, 1) {
