@@ -140,7 +140,7 @@ func (a *acceptor) accept(ctx context.Context, from *sender, topic string, paylo
 			continue
 		}
 		a.metrics.readings[r.Kind].Inc()
-		w.placed = append(w.placed, journal.Placed{Partition: a.partition(pile.Station.Township), Reading: *r})
+		w.placed = append(w.placed, journal.Placed{Partition: a.partition(pile.Station.TownshipAt(received)), Reading: *r})
 	}
 	var v verdict
 	if len(w.placed) == 0 && len(refused) > 0 {
@@ -207,7 +207,7 @@ func (a *acceptor) heardOf(placed []journal.Placed, from *sender, address wire.A
 		seen[name] = true
 		id := charge.PileID{Operator: from.operator, Equipment: name}
 		if pile, ok := a.piles.Pile(id); ok {
-			placed = append(placed, journal.Placed{Partition: a.partition(pile.Station.Township), Reading: heard(id, received)})
+			placed = append(placed, journal.Placed{Partition: a.partition(pile.Station.TownshipAt(received)), Reading: heard(id, received)})
 		}
 	}
 	if !from.speaksFor(address) {
@@ -238,5 +238,5 @@ func (a *acceptor) presence(ctx context.Context, from *sender, kind charge.Kind,
 	}
 	r := heard(id, at)
 	r.Kind, r.Session, r.Has = kind, session, charge.HasSession
-	return a.log.Append(ctx, []journal.Placed{{Partition: a.partition(pile.Station.Township), Reading: r}}, func() {})
+	return a.log.Append(ctx, []journal.Placed{{Partition: a.partition(pile.Station.TownshipAt(at)), Reading: r}}, func() {})
 }

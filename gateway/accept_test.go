@@ -345,6 +345,38 @@ func TestEveryPileOfABadPayloadIsHeard(t *testing.T) {
 	}
 }
 
+// The judge of the old township's partition has the station until the day ends, and the new one's from then on.
+func TestAStationThatMovesIsOfItsOldPartitionUntilTheDayOfTheMove(t *testing.T) {
+	piles, log := somePiles(), newHeldLog(false)
+	moves := time.Date(2025, 3, 10, 0, 0, 0, 0, charge.Zone)
+	for _, p := range piles {
+		p.Station.Township = "371721102"
+		p.Station.Past = &charge.StationPast{Terms: []charge.StationTerms{{Township: "371721101"}, {From: moves, Township: "371721102"}}}
+	}
+	a := testAcceptor(piles, log, &rejectBook{})
+	a.partition = func(c charge.DivisionCode) int { return int(c[8] - '0') }
+	pile := sender{operator: "OP", pile: "P1", answer: func(string, []byte) {}}
+	for _, at := range []time.Time{moves.Add(-time.Second), moves} {
+		for _, payload := range []string{fmt.Sprintf(`{"connector":"1","time":%d,"status":1}`, at.UnixMilli()), "nonsense"} {
+			if err := a.accept(t.Context(), &pile, "evcs/v1/OP/P1/status", []byte(payload), at, func(verdict) {}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.presence(t.Context(), &pile, charge.KindConnected, 1, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	var got []int
+	for _, p := range log.placed {
+		got = append(got, p.Partition)
+	}
+	if want := []int{1, 1, 1, 2, 2, 2}; !slices.Equal(got, want) {
+		t.Errorf("partitions of a status, a reject and a connection before and after: got %v, want %v", got, want)
+	}
+}
+
 func TestRejectNamesTheObject(t *testing.T) {
 	tests := []struct {
 		name, payload string

@@ -38,13 +38,25 @@ func (s *Station) Terms() StationTerms {
 	}
 }
 
+// TownshipAt is where the station is on the day in which at lies, as TermsAt tells.
+func (s *Station) TownshipAt(at time.Time) DivisionCode {
+	if s.Past == nil || len(s.Past.Terms) == 0 {
+		return s.Township
+	}
+	return s.termsAt(at).Township
+}
+
 // TermsAt gives the terms that hold on the day (Asia/Shanghai) in which at lies. A change holds from
 // the day after it was entered, so this may differ from the station's own fields.
 func (s *Station) TermsAt(at time.Time) StationTerms {
 	if s.Past == nil || len(s.Past.Terms) == 0 {
 		return s.Terms()
 	}
+	return *s.termsAt(at)
+}
+
+func (s *Station) termsAt(at time.Time) *StationTerms {
 	all := s.Past.Terms
 	after := sort.Search(len(all), func(i int) bool { return all[i].From.After(at) })
-	return all[max(after-1, 0)]
+	return &all[max(after-1, 0)]
 }
