@@ -70,6 +70,8 @@ type Figures interface {
 	CoverageDays(ctx context.Context, division charge.DivisionCode, scope registry.Scope, from, to time.Time) ([]registry.CoverageDay, error)
 	ConnectionRates(ctx context.Context, division charge.DivisionCode) ([]registry.ConnectionRate, error)
 	Qualities(ctx context.Context, month time.Time) (map[charge.OperatorID]registry.Quality, error)
+	Corrections(ctx context.Context, pile charge.PileID, from, to time.Time) ([]registry.Correction, error)
+	CorrectedPiles(ctx context.Context, from, to time.Time) (map[charge.PileID]int, error)
 	Faults(ctx context.Context, operator charge.OperatorID, pile string, from, to time.Time) ([]registry.FaultRow, error)
 	FaultsAsOffline(ctx context.Context, month time.Time) ([]registry.FaultAsOffline, error)
 }

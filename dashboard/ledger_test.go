@@ -67,6 +67,12 @@ func pastDays(t *testing.T, s *site, today time.Time) {
 	if err := s.registry.SaveHealth(t.Context(), 0, 2, h); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.registry.SaveHealth(t.Context(), 0, 99, &registry.Health{Corrections: []registry.Correction{{
+		Key: charge.ConnectorKey{Pile: pile("MA3CLQP02:P1"), Connector: "1"}, Day: today.AddDate(0, 0, -1), Status: charge.Faulted,
+		Told: today.AddDate(0, 0, -1).Add(time.Hour), Received: today,
+	}}}); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.registry.AddFaults(t.Context(), map[registry.FaultKey]*registry.FaultCount{
 		{Month: today.AddDate(0, 0, -1), Connector: charge.ConnectorKey{Pile: pile("MA3CLQP02:P1"), Connector: "1"}, Fault: "leakage", Code: "GroundFailure"}: {
 			Faults: 3, Alarms: 2, Danger: 1, First: today.AddDate(0, 0, -1), Last: today.AddDate(0, 0, -1),
@@ -230,8 +236,17 @@ func TestQualityTellsWhatCannotBeSo(t *testing.T) {
 	if two.Faults[0] != leak || len(one.Faults) != 0 {
 		t.Errorf("faults by code: got %+v and %+v, want %+v of the second alone", one.Faults, two.Faults, leak)
 	}
-	var days struct{ Faults []faultView }
+	if two.Corrections != 1 || len(two.Corrected) != 1 || two.Corrected[0] != (correctedView{"MA3CLQP02:P1", 1}) || one.Corrections != 0 {
+		t.Errorf("told after freezing: got %+v of the second and %d of the first, want one", two.Corrected, one.Corrections)
+	}
+	var days struct {
+		Faults      []faultView
+		Corrections []correctionView
+	}
 	s.askAs(t, asker{header: s.tokenOf(t, provinceOfficer)}, http.MethodGet, "/api/v1/piles/MA3CLQP02:P1/days", "").into(t, &days)
+	if c := days.Corrections; len(c) != 1 || c[0].Status != "fault" || c[0].Connector != "1" {
+		t.Errorf("corrections of its pile: got %+v", c)
+	}
 	if len(days.Faults) != 1 || days.Faults[0].Code != "GroundFailure" {
 		t.Errorf("faults of its pile: got %+v", days.Faults)
 	}

@@ -60,8 +60,13 @@ func (d *Dashboard) getPileDays(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	corrections, err := d.correctionsOf(r.Context(), row.Pile, from, to)
+	if err != nil {
+		return err
+	}
 	return reply(w, r, map[string]any{
-		"pile": row.Pile.String(), "from": dateText(from), "to": dateText(to), "days": rows, "availability": shares, "faults": faults,
+		"corrections": corrections,
+		"pile":        row.Pile.String(), "from": dateText(from), "to": dateText(to), "days": rows, "availability": shares, "faults": faults,
 	})
 }
 

@@ -34,6 +34,8 @@ type qualityRow struct {
 	Findings     []findingView     `json:"contradictions"`
 	FoundPiles   int               `json:"contradiction_piles"`
 	Faults       []faultView       `json:"faults"`
+	Corrected    []correctedView   `json:"corrected"`
+	Corrections  int               `json:"corrections"` // all of them
 }
 
 // A seldomView is a pile that reports too seldom.
@@ -41,6 +43,12 @@ type seldomView struct {
 	Pile        string `json:"pile"`
 	UnknownMin  int64  `json:"unknown_min"`
 	ExpectedMin int64  `json:"expected_min"`
+}
+
+// A correctedView is a pile that told something of frozen days.
+type correctedView struct {
+	Pile  string `json:"pile"`
+	Count int    `json:"count"` // of each connector, day and status the first
 }
 
 // A findingView is a contradiction with its evidence.
@@ -82,6 +90,10 @@ func (d *Dashboard) getQuality(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	corrected, err := d.registry.CorrectedPiles(r.Context(), month, month.AddDate(0, 1, -1))
+	if err != nil {
+		return err
+	}
 	names := d.operatorNames()
 	ids := make(map[charge.OperatorID]bool)
 	for id := range names {
@@ -108,7 +120,8 @@ func (d *Dashboard) getQuality(w http.ResponseWriter, r *http.Request) error {
 		if row.Faults, err = d.faultsOf(r.Context(), id, "", month, month, sees); err != nil {
 			return err
 		}
-		if all || row.SeldomPiles+row.FoundPiles+len(row.Faults) > 0 {
+		row.correct(corrected, sees)
+		if all || row.SeldomPiles+row.FoundPiles+len(row.Faults)+row.Corrections > 0 {
 			rows = append(rows, row)
 		}
 	}
@@ -134,6 +147,20 @@ func (row *qualityRow) take(q registry.Quality) {
 		row.Completeness = &share
 	}
 	maps.Copy(row.Rejects, q.Rejects)
+}
+
+func (row *qualityRow) correct(corrected map[charge.PileID]int, sees func(charge.PileID) bool) {
+	row.Corrected = []correctedView{}
+	for id, n := range corrected {
+		if id.Operator == row.Operator && sees(id) {
+			row.Corrected = append(row.Corrected, correctedView{id.String(), n})
+			row.Corrections += n
+		}
+	}
+	slices.SortFunc(row.Corrected, func(a, b correctedView) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Pile, b.Pile))
+	})
+	row.Corrected = row.Corrected[:min(len(row.Corrected), evidenceAtMost)]
 }
 
 func (row *qualityRow) find(f *findings, sees func(charge.PileID) bool) {

@@ -42,7 +42,10 @@ function Days({ id }) {
       <span class="caption">${a.from} ${t('until')} ${a.to}</span>
       <span class="caption">${a.share === null ? t(/** @type {any} */ ('notMeasured_' + a.definition)) : t('ofMinutes', { up: num(a.up_min), of: num(a.of_min) })}${a.asked !== null && ` · ${t('asked', { n: percent(a.asked, 1, 0) })}`}</span></li>`)}</ul>`}
   </section>
-  ${data && html`<section aria-labelledby="codes-title"><header><h2 id="codes-title">${t('faultCodes')}</h2><p>${t('faultCodesNote')}</p></header><${FaultTable} faults=${data.faults} labelledby="codes-title" /></section>`}`;
+  ${data && html`<section aria-labelledby="codes-title"><header><h2 id="codes-title">${t('faultCodes')}</h2><p>${t('faultCodesNote')}</p></header><${FaultTable} faults=${data.faults} labelledby="codes-title" /></section>
+  ${data.corrections.length > 0 && html`<section aria-labelledby="late-title"><header><h2 id="late-title">${t('corrections')}</h2><p>${t('correctionsNote')}</p></header>
+    <table class="rows" aria-labelledby="late-title"><thead><tr><th scope="col">${t('day')}</th><th scope="col">${t('connector')}</th><th scope="col">${t('status')}</th><th scope="col">${t('toldAt')}</th><th scope="col">${t('cameAt')}</th></tr></thead>
+      <tbody>${data.corrections.map((/** @type {any} */ c) => html`<tr key=${c.date + c.connector + c.status}><th scope="row">${c.date}</th><td>${c.connector}</td><td>${term('st_', c.status)}</td><td>${moment(c.told)}</td><td>${moment(c.received)}</td></tr>`)}</tbody></table></section>`}`}`;
 }
 
 const FAULT = 255; // T/CEC 102

@@ -64,6 +64,7 @@ const columns = (data) => [
   { key: 'clock', name: t('offClock'), by: (r) => offClock(r, data.delay_bounds_s), down: true, class: 'n', cell: (r) => num(offClock(r, data.delay_bounds_s)) },
   { key: 'rejects', name: t('rejects'), by: rejected, down: true, class: 'n', cell: (r) => rejected(r) ? html`<a href=${href(['rejects'], { operator: r.operator })} title=${Object.entries(r.rejects).map(([reason, n]) => `${term('rej_', reason)} ${num(Number(n))}`).join(' · ')}>${num(rejected(r))}</a>` : num(0) },
   { key: 'seldom', name: t('seldom'), by: (r) => r.seldom_piles, down: true, class: 'n', cell: (r) => num(r.seldom_piles) },
+  { key: 'corrections', name: t('corrections'), by: (r) => r.corrections, down: true, class: 'n', cell: (r) => html`<span title=${r.corrected.map((/** @type {any} */ c) => `${c.pile} ${num(c.count)}`).join(' · ')}>${num(r.corrections)}</span>` },
   { key: 'contradictions', name: t('contradictions'), by: (r) => r.contradiction_piles, down: true, class: 'n sub', cell: (r) => html`<span class=${r.contradiction_piles ? 'fault' : ''} data-label=${t('contradictions')}>${num(r.contradiction_piles)}</span>` },
 ];
 

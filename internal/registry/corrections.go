@@ -32,6 +32,22 @@ func saveCorrections(ctx context.Context, tx *sql.Tx, corrections []Correction) 
 	return nil
 }
 
+// CorrectedPiles counts what piles told too late, of the days from from to to, both inclusive.
+func (r *Registry) CorrectedPiles(ctx context.Context, from, to time.Time) (map[charge.PileID]int, error) {
+	all := make(map[charge.PileID]int)
+	err := each(ctx, r.read, func(rows *sql.Rows) error {
+		var id charge.PileID
+		var n int
+		err := rows.Scan(&id.Operator, &id.Equipment, &n)
+		all[id] = n
+		return err
+	}, "SELECT operator, pile, count(*) FROM correction WHERE day >= ? AND day <= ? GROUP BY operator, pile", dayNumber(from), dayNumber(to))
+	if err != nil {
+		return nil, fmt.Errorf("count corrections: %w", err)
+	}
+	return all, nil
+}
+
 // Corrections gives what a pile told too late of the days from from to to, both inclusive, by connector and day.
 func (r *Registry) Corrections(ctx context.Context, pile charge.PileID, from, to time.Time) ([]Correction, error) {
 	var all []Correction
