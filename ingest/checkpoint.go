@@ -27,6 +27,7 @@ type checkpoint struct {
 	Days    calendar
 	Towns   []savedTown
 	Piles   []savedPile
+	Moved   []movedPile // handed over to this partition, and not here yet
 }
 
 type savedTown struct {
@@ -40,6 +41,8 @@ type savedPile struct {
 	ID   charge.PileID
 	Pile health.Pile
 	Guns []savedGun
+
+	MovedOn int64 // from another partition, Unix ms
 }
 
 type savedGun struct {
@@ -57,11 +60,10 @@ func (j *judge) save(saved uint64) ([]byte, error) {
 		c.Towns = append(c.Towns, savedTown{t.shown, t.verdict, t.since, t.record})
 	}
 	for _, p := range j.ordered {
-		one := savedPile{ID: p.registered.ID, Pile: p.Pile}
-		for i := range p.guns {
-			one.Guns = append(one.Guns, savedGun{p.registered.Connectors[i].ID, p.guns[i].Connector, p.guns[i].savedHeard, p.guns[i].dangerAt, p.guns[i].provenAt})
-		}
-		c.Piles = append(c.Piles, one)
+		c.Piles = append(c.Piles, p.keep())
+	}
+	for _, m := range j.arriving {
+		c.Moved = append(c.Moved, m)
 	}
 	var out bytes.Buffer
 	if err := gob.NewEncoder(&out).Encode(&c); err != nil {
@@ -87,13 +89,28 @@ func (j *judge) restore(data []byte) (saved uint64, err error) {
 		j.towns[t.Shown.Township] = &town{shown: t.Shown, verdict: t.Verdict, since: t.Since, record: t.Record}
 	}
 	for _, saved := range c.Piles {
-		// The registry says what is registered; of this one only the ids are needed, to find what was known.
-		known := &pile{registered: &registry.Pile{ID: saved.ID}, Pile: saved.Pile}
-		for _, g := range saved.Guns {
-			known.registered.Connectors = append(known.registered.Connectors, charge.Connector{ID: g.ID})
-			known.guns = append(known.guns, gun{Connector: g.Connector, savedHeard: g.SavedHeard, dangerAt: g.DangerAt, provenAt: g.ProvenAt})
-		}
-		j.piles[saved.ID] = known
+		j.piles[saved.ID] = saved.known()
+	}
+	for _, m := range c.Moved {
+		j.arriving[m.Pile.ID] = m
 	}
 	return c.Saved, nil
+}
+
+func (p *pile) keep() savedPile {
+	saved := savedPile{ID: p.registered.ID, Pile: p.Pile, MovedOn: p.movedOn}
+	for i := range p.guns {
+		saved.Guns = append(saved.Guns, savedGun{p.registered.Connectors[i].ID, p.guns[i].Connector, p.guns[i].savedHeard, p.guns[i].dangerAt, p.guns[i].provenAt})
+	}
+	return saved
+}
+
+// known gives a pile of which only the ids are known, to find what was known of it: the registry says what is registered.
+func (saved *savedPile) known() *pile {
+	known := &pile{registered: &registry.Pile{ID: saved.ID}, Pile: saved.Pile, movedOn: saved.MovedOn}
+	for _, g := range saved.Guns {
+		known.registered.Connectors = append(known.registered.Connectors, charge.Connector{ID: g.ID})
+		known.guns = append(known.guns, gun{Connector: g.Connector, savedHeard: g.SavedHeard, dangerAt: g.DangerAt, provenAt: g.ProvenAt})
+	}
+	return known
 }

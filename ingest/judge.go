@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -47,14 +48,16 @@ type judge struct {
 	calendar calendar
 	seq      uint64 // of the last message taken
 	story    bool   // that was of a story
+	unread   error  // what was handed over and cannot be read
 
-	piles   map[charge.PileID]*pile
-	ordered []*pile // by id: events of one tick come in the same order on every replay
-	due     []int64 // of ordered: until when, at least, time alone changes none of its connectors, Unix ms
-	towns   map[charge.DivisionCode]*town
-	places  []*town                                       // the same ones
-	public  []*station                                    // of them
-	live    map[charge.ConnectorKey]*charge.LiveConnector // of piles that somebody watches
+	piles    map[charge.PileID]*pile
+	ordered  []*pile // by id: events of one tick come in the same order on every replay
+	due      []int64 // of ordered: until when, at least, time alone changes none of its connectors, Unix ms
+	towns    map[charge.DivisionCode]*town
+	places   []*town                                       // the same ones
+	public   []*station                                    // of them
+	arriving map[charge.PileID]movedPile                   // handed over by another partition's judge, and not here yet
+	live     map[charge.ConnectorKey]*charge.LiveConnector // of piles that somebody watches
 
 	changed changes
 	ticked  bool // since the last collect
@@ -79,6 +82,8 @@ type pile struct {
 	guns   []gun
 	at     int32 // in the order of ids
 	counts bool  // its connectors count for coverage
+
+	movedOn int64 // day on which another partition's judge handed it over, Unix ms; 0: none did
 }
 
 // A standing is the terms of stations today, shared by all piles that have the same.
@@ -146,6 +151,7 @@ type changes struct {
 	sums          []registry.DaySum
 	townDays      []registry.TownshipDay
 	corrections   []registry.Correction
+	moved         []movedPile
 	late, tooLate int // readings
 }
 
@@ -168,7 +174,7 @@ func newJudge(partition int, partitionOf func(charge.DivisionCode) int, dir dire
 		partition: partition, partitionOf: partitionOf, dir: dir, rev: -1, judgedRev: -1,
 		state: health.New(health.DefaultPolicy()),
 		piles: make(map[charge.PileID]*pile), towns: make(map[charge.DivisionCode]*town),
-		live:    make(map[charge.ConnectorKey]*charge.LiveConnector),
+		live: make(map[charge.ConnectorKey]*charge.LiveConnector), arriving: make(map[charge.PileID]movedPile),
 		changed: changes{live: make(map[charge.ConnectorKey]struct{})},
 	}
 	return j
@@ -185,6 +191,11 @@ func (j *judge) take(b *journal.Batch, watched func(charge.PileID) bool) {
 	ended := j.story
 	j.story = false
 	j.advance(b.At)
+	if b.Moved != nil {
+		if err := j.arrive(b.Moved); err != nil {
+			j.unread = errors.Join(j.unread, err)
+		}
+	}
 	if ended {
 		j.again(true) // since when each was heard moved all the time and was not told
 	}
@@ -367,6 +378,9 @@ func (j *judge) refresh() {
 		terms := registered.Station.TermsAt(today)
 		t := towns[terms.Township]
 		if t == nil {
+			if known := before[registered.ID]; known != nil {
+				j.leave(known, terms.Township)
+			}
 			continue
 		}
 		st := standings[terms]
@@ -378,7 +392,7 @@ func (j *judge) refresh() {
 		p.registered, p.standing, p.town, p.guns = registered, st, t, guns.take(len(registered.Connectors))
 		known := before[registered.ID]
 		if known != nil {
-			p.Pile = known.Pile
+			p.Pile, p.movedOn = known.Pile, known.movedOn
 		}
 		was := before[heirs[registered.ID]]
 		for i := range registered.Connectors {
@@ -423,6 +437,7 @@ func (j *judge) refresh() {
 		j.touch(ref.pile, ref.gun)
 	}
 	j.places = slices.Collect(maps.Values(towns))
+	j.settleArrived()
 	for _, t := range towns {
 		slices.SortFunc(t.stations, func(a, b *station) int {
 			return cmp.Or(cmp.Compare(a.registered.Operator, b.registered.Operator), cmp.Compare(a.registered.ID, b.registered.ID))
@@ -993,6 +1008,7 @@ type step struct {
 	sums          []registry.DaySum
 	townDays      []registry.TownshipDay
 	corrections   []registry.Correction
+	moved         []movedPile
 	late, tooLate int // readings
 }
 
@@ -1027,7 +1043,7 @@ func (j *judge) collect(withLive bool) step {
 	s := step{
 		seq: j.seq, at: j.state.Now(), events: j.changed.events, connectorDays: j.changed.connectorDays, pileDays: j.changed.pileDays,
 		sums: j.changed.sums, townDays: j.changed.townDays, late: j.changed.late, tooLate: j.changed.tooLate,
-		corrections: j.changed.corrections,
+		corrections: j.changed.corrections, moved: j.changed.moved,
 	}
 	slices.SortFunc(j.changed.towns, func(a, b *town) int { return cmp.Compare(a.shown.Township, b.shown.Township) })
 	var later []*town

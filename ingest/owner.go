@@ -202,6 +202,10 @@ func (o *owner) work(ctx context.Context, batches <-chan journal.Batch) error {
 		case b := <-batches:
 			o.judge.take(&b, o.watched.Has)
 			o.metrics.readings.Add(float64(len(b.Readings)))
+			if o.judge.unread != nil {
+				o.slog.Error("piles that moved here begin with nothing known of them", "err", o.judge.unread)
+				o.judge.unread = nil
+			}
 			every := publishEvery
 			if b.Backfill {
 				if every = storyEvery; len(o.judge.changed.connectorDays) > storyRows {
@@ -272,6 +276,9 @@ func (o *owner) publish(ctx context.Context) error {
 	}
 	s := o.unsaved
 	begun := time.Now()
+	if err := o.insist(ctx, func() error { return o.handOver(ctx, s) }); err != nil || ctx.Err() != nil {
+		return err
+	}
 	if rows := s.rows(o.epoch); rows != nil {
 		if err := o.insist(ctx, func() error {
 			return o.store.SaveHealth(ctx, o.judge.partition, s.seq, rows)

@@ -39,6 +39,68 @@ func (l *Ledger) Copy() Ledger {
 	return c
 }
 
+// Join puts before what is known of a connector what another state knew of it until then: its minutes, when it was first
+// usable, what came late, its meter. Where it was only heard since, and told nothing, what it told before holds on.
+func (s *State) Join(c, old *Connector) {
+	if old.Until == 0 {
+		return
+	}
+	ledger := old.Copy()
+	if !c.Told {
+		heard, silence, holds := c.Heard, c.SilenceMS, c.HoldsMS
+		*c = *old
+		c.Ledger = ledger
+		if heard != 0 {
+			s.Return(c, heard)
+		}
+		s.Limit(c, time.Duration(silence)*time.Millisecond, time.Duration(holds)*time.Millisecond)
+		return
+	}
+	runs := ledger.Runs
+	if ledger.Until <= c.From {
+		runs = s.extend(old, runs, ledger.Until, c.From)
+	} else {
+		runs = cut(runs, ledger.Until-c.From)
+	}
+	for _, r := range c.Runs {
+		if n := len(runs); n > 0 && runs[n-1].kind() == r.kind() {
+			runs[n-1] = run(runs[n-1].minutes()+r.minutes(), r.kind())
+		} else {
+			runs = append(runs, r)
+		}
+	}
+	c.Runs, c.From, c.Freed = runs, min(ledger.From, c.From), ledger.Freed
+	if old.FirstUsable != 0 && (c.FirstUsable == 0 || old.FirstUsable < c.FirstUsable) {
+		c.FirstUsable = old.FirstUsable
+	}
+	c.LastUsable = max(c.LastUsable, old.LastUsable)
+	if c.BusySince != 0 && old.BusySince != 0 {
+		c.BusySince = old.BusySince
+	}
+	if c.Late == nil {
+		c.Late = ledger.Late
+	} else if ledger.Late != nil {
+		for _, w := range ledger.Late.Words {
+			c.Late.Words = addWord(c.Late.Words, w)
+		}
+	}
+	c.Meter = ledger.Meter.join(c.Meter)
+}
+
+// cut takes minutes off the end.
+func cut(runs []Run, minutes int32) []Run {
+	for len(runs) > 0 && minutes > 0 {
+		last := runs[len(runs)-1]
+		if last.minutes() > minutes {
+			runs[len(runs)-1] = run(last.minutes()-minutes, last.kind())
+			return runs
+		}
+		minutes -= last.minutes()
+		runs = runs[:len(runs)-1]
+	}
+	return runs
+}
+
 // A Run is a number of minutes of one kind: minutes<<4 | Minute.
 type Run uint32
 

@@ -200,3 +200,28 @@ func (m *Meter) delivered(day int32) (wh uint32, sessions uint8) {
 	}
 	return wh, uint8(min(max(d.Seen, d.Completed), math.MaxUint8)) //nolint:gosec // bounded
 }
+
+// join gives what both have delivered: this one before, the other since.
+func (m *Meter) join(since *Meter) *Meter {
+	if m == nil || since == nil {
+		return cmp.Or(m, since)
+	}
+	joined := *since
+	joined.Jumps += m.Jumps
+	joined.Days = slices.Clone(m.Days)
+	for _, d := range since.Days {
+		if n := len(joined.Days); n > 0 && joined.Days[n-1].Day == d.Day {
+			last := &joined.Days[n-1]
+			last.MeterWh += d.MeterWh
+			last.OrderWh += d.OrderWh
+			last.Seen += d.Seen
+			last.Completed += d.Completed
+		} else {
+			joined.Days = append(joined.Days, d)
+		}
+	}
+	joined.Orders = slices.Concat(m.Orders, since.Orders)
+	slices.SortFunc(joined.Orders, func(a, b OrderKey) int { return cmp.Or(cmp.Compare(a.Day, b.Day), cmp.Compare(a.Number, b.Number)) })
+	joined.Orders = slices.Compact(joined.Orders)
+	return &joined
+}

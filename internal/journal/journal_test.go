@@ -705,7 +705,7 @@ func TestUnreadableRecordIsNamed(t *testing.T) {
 	if _, err := l.js.Publish(within(t), readingsSubject(0), []byte{9, 9, 9}); err != nil {
 		t.Fatal(err)
 	}
-	const want = "read message 1 of the log: record of version 9: this program reads version 2; upgrade it"
+	const want = "read message 1 of the log: record of version 9: this program reads version 3; upgrade it"
 	err := l.FollowPartition(within(t), 0, 0, func(Batch, uint64) error { return nil })
 	if err == nil || err.Error() != want {
 		t.Errorf("FollowPartition: got %v, want %q", err, want)
@@ -722,7 +722,7 @@ func TestUnreadableRecordIsNamed(t *testing.T) {
 // What nobody can read does not stand in the way of what lies behind it.
 func TestATornRecordIsSkipped(t *testing.T) {
 	l := openLog(t, Embedded(t.TempDir()))
-	for _, torn := range [][]byte{nil, {0, 0, 0}, {recordVersion, 2, 3, 4}, []byte(`{"status":1}`)} {
+	for _, torn := range [][]byte{nil, {0, 0, 0}, {liveVersion, 2, 3, 4}, []byte(`{"status":1}`)} {
 		if _, err := l.js.Publish(within(t), readingsSubject(0), torn); err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,8 @@ import (
 const (
 	liveVersion     = 1
 	backfillVersion = 2 // of a story, not heard at any door
-	recordVersion   = backfillVersion
+	movedVersion    = 3 // what a judge hands over to another partition's
+	recordVersion   = movedVersion
 )
 
 // laterVersions is the last first byte that is believed to be a later version's. What begins with
@@ -29,6 +30,7 @@ type Batch struct {
 	At       time.Time // the log's time: when the gateway wrote it; of a backfill, the story's time behind its readings
 	Backfill bool      // written by Log.Backfill: a told state holds until the next one, and the time is a tick as well
 	Readings []charge.Reading
+	Moved    []byte // without readings: what another partition's judge knows of piles that are this one's now
 }
 
 var errTorn = errors.New("record ends too early")
@@ -137,7 +139,7 @@ func decodeBatch(data []byte) (Batch, error) {
 	if len(data) == 0 {
 		return Batch{}, errTorn
 	}
-	if data[0] != liveVersion && data[0] != backfillVersion {
+	if data[0] < liveVersion || data[0] > recordVersion {
 		if data[0] > recordVersion && data[0] <= laterVersions {
 			return Batch{}, newerRecord(data[0])
 		}
@@ -145,6 +147,10 @@ func decodeBatch(data []byte) (Batch, error) {
 	}
 	d := decoder{data: data[1:], text: string(data[1:]), ids: make(map[string]string, 8)}
 	b := Batch{At: d.time(0), Backfill: data[0] == backfillVersion}
+	if data[0] == movedVersion && d.err == nil {
+		b.Moved = append([]byte{}, d.data...)
+		return b, nil
+	}
 	for first := len(d.data); len(d.data) > 0 && d.err == nil; {
 		b.Readings = append(b.Readings, charge.Reading{})
 		d.reading(&b.Readings[len(b.Readings)-1])
