@@ -44,7 +44,7 @@ func (c *RegistryCmd) with(ctx context.Context, log *slog.Logger, do func(*regis
 // RegistryImportCmd is `pilewatch registry import TABLE FILE`.
 type RegistryImportCmd struct {
 	AsOf  string `help:"Of divisions: the date of the list, YYYY-MM-DD. A new date replaces the whole list." placeholder:"DATE"`
-	Table string `arg:"" enum:"divisions,operators,stations,piles,transfers,excuses,townships,statistics,targets" help:"One of ${enum}."`
+	Table string `arg:"" enum:"divisions,operators,stations,piles,transfers,renames,excuses,townships,statistics,targets" help:"One of ${enum}."`
 	File  string `arg:"" help:"CSV file, UTF-8; - reads standard input."`
 }
 

@@ -301,7 +301,26 @@ func (d *Dashboard) getCoverage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	view, _ := d.coverage.view(code, t, every)
+	switch denominator := r.URL.Query().Get("denominator"); denominator {
+	case "", "today":
+		view, _ := d.coverage.view(code, t, every)
+		return reply(w, r, view)
+	case "plan":
+		if t != tierTowns {
+			return badRequest("the plan's list has towns and townships only: leave tier out")
+		}
+	default:
+		return badRequest(fmt.Sprintf("denominator %q: want today or plan", clip(denominator)))
+	}
+	plan, err := registry.PlanTownships()
+	if err != nil {
+		return err
+	}
+	renames, err := d.registry.Renames(r.Context())
+	if err != nil {
+		return err
+	}
+	view, _ := d.coverage.planView(code, plan, renames)
 	return reply(w, r, view)
 }
 

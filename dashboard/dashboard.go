@@ -89,6 +89,7 @@ type Decisions interface {
 
 // Places is what the registry keeps of the past of divisions, stations and piles.
 type Places interface {
+	Renames(ctx context.Context) (map[charge.DivisionCode]charge.DivisionCode, error)
 	TownshipDays(ctx context.Context, division charge.DivisionCode, from, to time.Time) ([]registry.TownshipDay, error)
 	CoverageEvents(ctx context.Context, division charge.DivisionCode, from, until time.Time, limit int) ([]charge.Event, error)
 	ConnectorDays(ctx context.Context, key charge.ConnectorKey, from, to time.Time) ([]registry.ConnectorDay, error)

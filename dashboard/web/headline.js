@@ -1,10 +1,13 @@
 // @ts-check
 import { html, useEffect, useRef, useState } from './vendor/htm/standalone.mjs';
+import { useGet } from './api.js';
 import { Figure, Unit } from './figure.js';
 import { NO_DATA, num, percent } from './format.js';
 import { t } from './i18n.js';
 import { Mark, Ring, STATES } from './marks.js';
 
+const PLAN_LIST = '2023-06-30'; // of divisions, by which the plan counts
+const PLAN_EVERY = 60_000;
 const SPEAK_EVERY = 60_000; // to a screen reader
 
 /**
@@ -20,6 +23,7 @@ export function Headline({ counts }) {
       <p class="percent"><${Figure} id="headline" value=${counts && counts.effective}>${percent(counts?.effective, counts?.total)}<//></p>
       <p class="of">${t('ofTowns', { n: n('effective'), of: n('total') })}</p>
       <p class="caption">${t('definition')}</p>
+      ${counts && counts.divisions_as_of !== PLAN_LIST && html`<${PlanList} division=${counts.division} />`}
       <${Spoken} counts=${counts} />
     </div>
     <table class="states">
@@ -35,6 +39,12 @@ export function Headline({ counts }) {
       </tr></tfoot>
     </table>
   </section>`;
+}
+
+/** The same by the plan's list, beside today's. @param {{division: string}} props */
+function PlanList({ division }) {
+  const { data } = useGet('coverage', { division, denominator: 'plan' }, PLAN_EVERY);
+  return data && html`<p class="caption" data-plan=${data.total}>${t('byPlanList', { day: PLAN_LIST, n: num(data.effective), of: num(data.total), percent: percent(data.effective, data.total) })}</p>`;
 }
 
 /** The headline for those who hear the page, at most once a minute. @param {{counts: any}} props */

@@ -313,6 +313,7 @@ const words = {
 
   headline: ['乡镇有效覆盖', 'Effective coverage'],
   ofTowns: ['{n} / {of} 个乡镇', '{n} / {of} towns'],
+  byPlanList: ['按规划口径（{day} 名单）：{n} / {of} 个乡镇，{percent}', 'By the plan’s list of {day}: {n} / {of} towns, {percent}'],
   ofTownsEffective: ['{n} / {of} 个乡镇有效', '{n} / {of} towns effective'],
   ofStreetsEffective: ['{n} / {of} 个街道有效', '{n} / {of} streets effective'],
   ofAllEffective: ['{n} / {of} 个乡级区划有效', '{n} / {of} divisions effective'],

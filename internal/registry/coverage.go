@@ -223,7 +223,46 @@ func (r *Registry) TownshipDays(ctx context.Context, division charge.DivisionCod
 	if err != nil {
 		return nil, fmt.Errorf("read days of townships in %s: %w", division, err)
 	}
+	if len(division) == 9 {
+		return r.withOldDays(ctx, division, all, first, last)
+	}
 	return all, nil
+}
+
+// withOldDays puts the days before a township was renamed before its own, under its own code. One into which several were merged
+// has no other past than its own.
+func (r *Registry) withOldDays(ctx context.Context, township charge.DivisionCode, own []TownshipDay, first, last int64) ([]TownshipDay, error) {
+	seen := map[charge.DivisionCode]bool{township: true}
+	for code := township; ; {
+		var was charge.DivisionCode
+		var from int64
+		var n int
+		if err := r.read.QueryRowContext(ctx, "SELECT coalesce(max(old), ''), coalesce(max(from_day), 0), count(*) FROM township_renames WHERE new = ?", string(code)).
+			Scan(&was, &from, &n); err != nil {
+			return nil, fmt.Errorf("read what %s was before: %w", code, err)
+		}
+		if n != 1 || seen[was] {
+			return own, nil
+		}
+		seen[was], code = true, was
+		own = slices.DeleteFunc(own, func(d TownshipDay) bool { return dayNumber(d.Day) < from })
+		var before []TownshipDay
+		err := each(ctx, r.read, func(rows *sql.Rows) error {
+			t := TownshipDay{Township: township}
+			var day int64
+			if err := rows.Scan(&day, &t.State, &t.Reason, &t.NotObserved, &t.Proven); err != nil {
+				return err
+			}
+			t.Day = dayStart(day)
+			before = append(before, t)
+			return nil
+		}, "SELECT day, state, reason, not_observed, proven FROM township_day WHERE township = ? AND day >= ? AND day <= ? AND day < ? ORDER BY day",
+			string(was), first, last, from)
+		if err != nil {
+			return nil, fmt.Errorf("read days of %s, which %s was before: %w", was, township, err)
+		}
+		own = append(before, own...)
+	}
 }
 
 // CoverageDays gives the counts of a province, city or county for the days from the day of from to

@@ -73,6 +73,10 @@ func FuzzImportPiles(f *testing.F) { fuzzImport(f, Piles, somePiles) }
 
 func FuzzImportTransfers(f *testing.F) { fuzzImport(f, Transfers, someTransfers) }
 
+func FuzzImportRenames(f *testing.F) {
+	fuzzImport(f, Renames, "old,new,date,document\n371721101,371721102,2024-05-01,x\n")
+}
+
 func FuzzImportExcuses(f *testing.F) { fuzzImport(f, Excuses, someExcuses) }
 
 func FuzzImportTownships(f *testing.F) { fuzzImport(f, Townships, someTownships) }

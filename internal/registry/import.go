@@ -21,6 +21,7 @@ const (
 	Piles     Table = "piles"
 	Excuses   Table = "excuses"
 	Transfers Table = "transfers"
+	Renames   Table = "renames"
 
 	Townships  Table = "townships"
 	Statistics Table = "statistics"
@@ -71,6 +72,8 @@ func parse(t Table, src io.Reader, bad *ImportError) (stage, error) {
 		return parseExcuses(src, bad)
 	case Transfers:
 		return parseTransfers(src, bad)
+	case Renames:
+		return parseRenames(src, bad)
 	}
 	if plain, ok := plainTableOf(t); ok {
 		return plain.parse(src, bad)
@@ -142,6 +145,8 @@ func columnsOfTable(t Table) []column {
 		return excuseColumns
 	case Transfers:
 		return transferColumns
+	case Renames:
+		return renameColumns
 	}
 	plain, _ := plainTableOf(t)
 	return plain.columns
@@ -163,6 +168,8 @@ func (r *Registry) Export(ctx context.Context, t Table, dst io.Writer) error {
 		rows = exportExcuses
 	case Transfers:
 		rows = exportTransfers
+	case Renames:
+		rows = exportRenames
 	default:
 		plain, ok := plainTableOf(t)
 		if !ok {
