@@ -24,21 +24,21 @@ func TestThePlansListStandsBesideTodays(t *testing.T) {
 	c.load(1, []charge.TownshipState{{Township: "371721190", State: charge.Effective, Stations: 2}, {Township: "371722101", State: charge.Failing, Stations: 1}})
 	renames := map[charge.DivisionCode]charge.DivisionCode{"371721101": "371721180", "371721180": "371721190", "371721102": "371721190"}
 	v, ok := c.planView("3717", plan, renames)
-	if !ok || v.counts.Total != 4 || v.counts.Effective != 2 || v.counts.Failing != 1 || v.counts.None != 1 || v.Denominator != planDenominator {
+	if !ok || v.Total != 4 || v.Effective != 2 || v.Failing != 1 || v.None != 1 || v.Denominator != planDenominator {
 		t.Fatalf("by the plan's list: got %+v", v)
 	}
-	if len(v.Children) != 2 || v.Children[0].Name != "today 371721" || v.Children[0].counts.Total != 3 || v.Children[1].counts.Failing != 1 {
+	if len(v.Children) != 2 || v.Children[0].Name != "today 371721" || v.Children[0].Total != 3 || v.Children[1].Failing != 1 {
 		t.Errorf("its counties: got %+v", v.Children)
 	}
-	if v.counts.Stations != 3 {
-		t.Errorf("stations of merged townships: got %d, want each once, 3", v.counts.Stations)
+	if v.Stations != 3 {
+		t.Errorf("stations of merged townships: got %d, want each once, 3", v.Stations)
 	}
 	county, _ := c.planView("371721", plan, renames)
 	if len(county.Children) != 3 || county.Children[2].State != charge.None || county.Children[0].State != charge.Effective || county.Children[0].Name != "plan 371721101" {
 		t.Errorf("a county's townships: got %+v", county.Children)
 	}
-	if by, _ := c.view("3717", tierTowns, every); by.counts.Total != 2 {
-		t.Errorf("by today's list: got %d, want 2", by.counts.Total)
+	if by, _ := c.view("3717", tierTowns, every); by.Total != 2 {
+		t.Errorf("by today's list: got %d, want 2", by.Total)
 	}
 	if got := becomes("1", map[charge.DivisionCode]charge.DivisionCode{"1": "2", "2": "1"}); got != "1" {
 		t.Errorf("renames that go round: got %s", got)
@@ -63,8 +63,8 @@ func TestCoverageByThePlansList(t *testing.T) {
 	var plan, today coverageView
 	s.get(t, "/api/v1/coverage?division=37&denominator=plan", &plan)
 	s.get(t, "/api/v1/coverage?division=37", &today)
-	if plan.counts.Total != 1129 || len(plan.Children) != 16 || plan.counts.Effective != today.counts.Effective {
-		t.Errorf("got %d towns in %d cities, %d effective; want the plan's 1129 in 16, and as many as today's %d", plan.counts.Total, len(plan.Children), plan.counts.Effective, today.counts.Effective)
+	if plan.Total != 1129 || len(plan.Children) != 16 || plan.Effective != today.Effective {
+		t.Errorf("got %d towns in %d cities, %d effective; want the plan's 1129 in 16, and as many as today's %d", plan.Total, len(plan.Children), plan.Effective, today.Effective)
 	}
 	for _, query := range []string{"denominator=x", "denominator=plan&tier=streets"} {
 		if a := s.ask(t, http.MethodGet, "/api/v1/coverage?division=37&"+query, "", false); a.StatusCode != http.StatusBadRequest {

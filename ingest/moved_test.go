@@ -106,7 +106,7 @@ func TestAStationMovedToATownshipOfAnotherPartitionTakesItsMinutesAlong(t *testi
 			to.receive(data)
 		}
 		var piles []string
-		to.judge.changed.pileDays = nil
+		to.changed.pileDays = nil
 		for hour := range 100 {
 			to.until(day.Add(time.Duration(hour+1)*time.Hour), charge.Idle, "1")
 			more, _, _ := to.closed()
