@@ -3,6 +3,7 @@ package ingest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -161,5 +162,39 @@ func TestAMessageFiveDaysLateIsOnRecordAndChangesNoDay(t *testing.T) {
 	}
 	if diff := gocmp.Diff(want, s.corrections[0]); diff != "" {
 		t.Errorf("correction (-want +got):\n%s", diff)
+	}
+}
+
+func TestAStationWhoseModemLivesAndWhoseStatusIs40DaysOldLosesItsTownship(t *testing.T) {
+	c := newTownCourt(midnight)
+	c.until(midnight.Add(2*time.Hour), charge.Idle, "1")
+	c.coverageEvents()
+	c.passAlive(40*24*time.Hour, "1")
+	if diff := gocmp.Diff([]string{"coverage_lost 101 by station 1"}, c.coverageEvents()); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if got := c.state(townA); got.State != charge.Failing || got.Reason != "all_lapsed" {
+		t.Errorf("its township: got %s for %s, want failing since no status holds", got.State, got.Reason)
+	}
+}
+
+func TestAnExcuseOverItsYearlyLimitDoesNotCount(t *testing.T) {
+	c := newTownCourt(midnight)
+	c.dir.excuses = []charge.Excuse{{Kind: charge.Maintenance, State: charge.Granted, Operator: "OP", Pile: "1", From: midnight, Until: midnight.Add(96 * time.Hour)}}
+	c.message(statusOf("1", "1", charge.Idle)) // it has worked once: it is in service
+	c.until(midnight.Add(98*time.Hour), charge.Faulted, "1")
+	piles, _, _ := c.closed()
+	var got []string
+	for _, p := range piles {
+		if strings.Contains(p, "frozen=false") {
+			got = append(got, p)
+		}
+	}
+	want := []string{
+		"06-02 OP:1 frozen=false 0 usable 1440 excused 0 out 0 unknown", "06-03 OP:1 frozen=false 0 usable 1440 excused 0 out 0 unknown",
+		"06-04 OP:1 frozen=false 0 usable 1440 excused 0 out 0 unknown", "06-05 OP:1 frozen=false 0 usable 0 excused 1440 out 0 unknown",
+	}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("four days of maintenance, of which the year allows three (-want +got):\n%s", diff)
 	}
 }

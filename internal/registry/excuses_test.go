@@ -135,3 +135,26 @@ func TestOnlyAnOfficerGrants(t *testing.T) {
 		}
 	}
 }
+
+func TestNeitherABillUnpaidNorAMaintenanceWindowEnteredLateExcuses(t *testing.T) {
+	r := withPiles(t)
+	r.now = func() time.Time { return time.Date(2026, 3, 1, 9, 0, 0, 0, charge.Zone) }
+	claim := charge.Excuse{Operator: "MA3CLQP01", Pile: "P1", From: r.now().Add(-time.Hour), Until: r.now().Add(6 * time.Hour), By: "王五"}
+	for _, tt := range []struct {
+		name, judge string
+		change      func(*charge.Excuse)
+	}{
+		{"the power was cut since the bill was not paid", "rule: a power cut by arrears does not excuse", func(e *charge.Excuse) { e.Kind, e.Cause = charge.PowerCut, "arrears" }},
+		{"the window was entered an hour after it began", "rule: maintenance entered after its begin", func(e *charge.Excuse) { e.Kind = charge.Maintenance }},
+	} {
+		e := claim
+		tt.change(&e)
+		got, err := r.ClaimExcuse(t.Context(), e)
+		if err != nil || got.State != charge.Refused || got.Judge != tt.judge {
+			t.Errorf("%s: got %s by %q, %v; want it refused by %q", tt.name, got.State, got.Judge, err, tt.judge)
+		}
+	}
+	if got := directory(t, r).Excuses(pileID("MA3CLQP01:P1"), "371721101", claim.From, claim.Until); len(got) != 0 {
+		t.Errorf("what excuses: got %+v, want nothing", got)
+	}
+}
