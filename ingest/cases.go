@@ -227,7 +227,7 @@ func (p *procedure) examine(ctx context.Context, id charge.PileID, links []regis
 	if !ok {
 		return nil, nil
 	}
-	x := &examined{pile: pile, names: registry.PileNames(links, id), days: longfailed.Pile{Since: pile.Station.Opened, Dismissed: map[longfailed.Rule]time.Time{}}}
+	x := &examined{pile: pile, names: registry.PileNames(links, id), days: longfailed.Pile{Since: pile.Station.Since(), Dismissed: map[longfailed.Rule]time.Time{}}}
 	for _, n := range x.names {
 		of, err := p.store.Cases(ctx, registry.CaseQuery{Pile: charge.PileID{Operator: charge.OperatorID(n.Operator), Equipment: n.Pile}})
 		if err != nil {

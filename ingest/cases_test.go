@@ -341,6 +341,36 @@ func TestSoldOnDay29TheClockGoesOn(t *testing.T) {
 	}
 }
 
+func TestATransferOnDay29RestartsNoClock(t *testing.T) {
+	s := newStory(t)
+	for _, file := range []struct {
+		table registry.Table
+		text  string
+	}{
+		{registry.Operators, "operator,name\nMA3CLQP03,新东家\n"},
+		{registry.Transfers, "from_operator,to_operator,station,date,document\nMA3CLQP01,MA3CLQP03,S1,2025-01-30,协议1号\n"},
+	} {
+		if _, err := s.registry.Import(t.Context(), file.table, strings.NewReader(file.text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.refresh()
+	links, err := s.registry.PileLinks(t.Context())
+	i := slices.IndexFunc(links, func(l registry.PileLink) bool { return l.Was == storyPile })
+	if err != nil || i < 0 {
+		t.Fatalf("links: got %+v, %v; want one of %s", links, err, storyPile)
+	}
+	from := int(links[i].From.Sub(firstDay) / (24 * time.Hour))
+	s.days(storyPile, from-29, times(29, quiet)...)
+	s.days(links[i].Pile, from, quiet)
+	if err := s.engine.closeDay(t.Context(), firstDay.AddDate(0, 0, from)); err != nil {
+		t.Fatal(err)
+	}
+	if all := s.cases(); len(all) != 1 || all[0].Pile.Operator != "MA3CLQP03" {
+		t.Errorf("got %+v, want one case of the new operator on its first day", all)
+	}
+}
+
 // A killer ends the context after so many steps, in the middle of whatever is done then.
 type killer struct {
 	*registry.Registry
