@@ -50,6 +50,19 @@ func (d *Dashboard) writeDocument(w io.Writer, name string, f *caseFile) error {
 			}
 			return t.In(charge.Zone).Format("2006 年 1 月 2 日 15:04")
 		},
+		"exact": func(t time.Time) string {
+			if t.IsZero() {
+				return "——"
+			}
+			return t.In(charge.Zone).Format("2006-01-02 15:04:05.000")
+		},
+		"within": func(ms int64) string {
+			if ms < 0 {
+				return "一天以后"
+			}
+			return fmt.Sprintf(" %v 秒内", float64(ms)/1000)
+		},
+		"standing": func(word string) string { return standingWords[word] },
 		"day": func(t *time.Time) string {
 			return t.In(charge.Zone).Add(-time.Second).Format("2006 年 1 月 2 日 24:00")
 		},
@@ -85,6 +98,11 @@ func (d *Dashboard) writeDocument(w io.Writer, name string, f *caseFile) error {
 		return fmt.Errorf("write %s of case %s: %w", name, f.ID, err)
 	}
 	return nil
+}
+
+// standingWords are how a connector stands, as documents name it.
+var standingWords = map[string]string{
+	"unseen": "未上报", "usable": "可用", "offline": "离线", "fault": "故障", "silent": "失联", "lapsed": "状态过期",
 }
 
 // ruleWords are the rules as documents name them.

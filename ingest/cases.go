@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -30,6 +29,11 @@ type caseStore interface {
 	PileLinks(ctx context.Context) ([]registry.PileLink, error)
 	Excuses(ctx context.Context, q registry.ExcuseQuery) ([]charge.Excuse, error)
 	Rev(ctx context.Context) (int64, error)
+	StandingChanges(ctx context.Context, pile charge.PileID, from, until time.Time) ([]registry.StandingChange, error)
+	PileRejects(ctx context.Context, pile charge.PileID, from, to time.Time) ([]registry.RejectDay, error)
+	PlatformOutages(ctx context.Context, partition int, from, until time.Time) ([]charge.Span, error)
+	Qualities(ctx context.Context, month time.Time) (map[charge.OperatorID]registry.Quality, error)
+	NeighboursOf(ctx context.Context, operator charge.OperatorID, township charge.DivisionCode) ([]charge.PileID, error)
 
 	Cases(ctx context.Context, q registry.CaseQuery) ([]registry.Case, error)
 	CaseRecord(ctx context.Context, id string) ([]cases.Entry, error)
@@ -44,11 +48,12 @@ type caseStore interface {
 // deadlines pass. All of it is in the registry, each step in one transaction with a check of the present state, so
 // that it may be ended anywhere and begun again: a day that was half looked at is looked at again whole.
 type procedure struct {
-	store    caseStore
-	policies func() policy.Policies
-	pile     func(charge.PileID) (*registry.Pile, bool)
-	slog     *slog.Logger
-	steps    *prometheus.CounterVec
+	store       caseStore
+	policies    func() policy.Policies
+	pile        func(charge.PileID) (*registry.Pile, bool)
+	partitionOf func(charge.DivisionCode) int
+	slog        *slog.Logger
+	steps       *prometheus.CounterVec
 }
 
 const (
@@ -56,9 +61,9 @@ const (
 	longestLook = 400 // days that are read of a pile: 180 in service, at a station open for half of each day, and to spare
 )
 
-func newProcedure(store caseStore, dir *registry.Directory, log *slog.Logger, reg prometheus.Registerer) *procedure {
+func newProcedure(store caseStore, dir *registry.Directory, partitionOf func(charge.DivisionCode) int, log *slog.Logger, reg prometheus.Registerer) *procedure {
 	return &procedure{
-		store: store, policies: dir.Policies, pile: dir.Pile, slog: log,
+		store: store, policies: dir.Policies, pile: dir.Pile, partitionOf: partitionOf, slog: log,
 		steps: promauto.With(reg).NewCounterVec(prometheus.CounterOpts{Name: "ingest_case_steps_total", Help: "Steps of cases of long-failed piles that the platform took by itself, by action."}, []string{"action"}),
 	}
 }
@@ -407,78 +412,6 @@ func (p *procedure) days(ctx context.Context, names []cases.Name, from, to time.
 		}
 	}
 	return days, connectors, nil
-}
-
-// suspicion puts together what a case rests on.
-func (p *procedure) suspicion(ctx context.Context, pile *registry.Pile, names []cases.Name, day time.Time,
-	found []longfailed.Suspicion, days []longfailed.Day, connectors []dossierDay,
-) (*registry.Suspicion, error) {
-	from := day
-	d := &cases.Dossier{
-		Pile: pile.ID.String(), Known: names, Station: pile.Station.Name, Township: string(pile.Station.TermsAt(day).Township),
-		Changes: []cases.StatusChange{}, Rejects: []cases.Reject{}, Excuses: []cases.Excuse{}, Neighbours: []cases.Neighbour{},
-	}
-	s := &registry.Suspicion{Pile: pile.ID, Township: pile.Station.TermsAt(day).Township, Policy: p.policies().At(day).Version, Day: day, Dossier: d}
-	for _, c := range pile.Connectors {
-		if c.Serial != "" {
-			s.Serial = c.Serial
-		}
-	}
-	d.Serial = s.Serial
-	for _, n := range names {
-		s.Names = append(s.Names, charge.PileID{Operator: charge.OperatorID(n.Operator), Equipment: n.Pile})
-	}
-	for _, f := range found {
-		if f.Window.From.Before(from) {
-			from = f.Window.From
-		}
-		w := &f.Window
-		s.Grounds = append(s.Grounds, registry.CaseGround{Rule: string(f.Rule), Policy: f.Policy})
-		d.Grounds = append(d.Grounds, cases.Ground{
-			Rule: string(f.Rule), Policy: f.Policy, From: w.From.UTC(), Until: w.Until.UTC(), Usable: w.Usable, Out: w.Out, Fault: w.Fault,
-			Unknown: w.Unknown, Excused: w.Excused, Heard: w.Heard,
-		})
-	}
-	for _, one := range days {
-		if !one.Date.Before(from) {
-			d.Days = append(d.Days, dayOfDossier("", one.Date, &one.Pile))
-		}
-	}
-	for _, c := range connectors {
-		if !c.day.Day.Before(from) {
-			d.Days = append(d.Days, dayOfDossier(c.connector, c.day.Day, &c.day.Minutes))
-		}
-	}
-	excuses, err := p.store.Excuses(ctx, registry.ExcuseQuery{Division: s.Township, From: from, Until: day.AddDate(0, 0, 1)})
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range excuses {
-		if (e.Operator == "" || e.Operator == pile.ID.Operator) && (e.Pile == "" || e.Pile == pile.ID.Equipment) {
-			d.Excuses = append(d.Excuses, cases.Excuse{ID: e.ID, Kind: string(e.Kind), State: string(e.State), From: e.From.UTC(), Until: e.Until.UTC(), Cause: e.Cause, Document: e.Document})
-		}
-	}
-	rev, err := p.store.Rev(ctx)
-	if err != nil {
-		return nil, err
-	}
-	d.Versions = cases.Versions{Registry: rev, Policy: s.Policy, Program: program()}
-	return s, nil
-}
-
-func dayOfDossier(connector charge.ConnectorID, date time.Time, m *charge.DayMinutes) cases.Day {
-	return cases.Day{
-		Date: date.Format(time.DateOnly), Connector: string(connector), Usable: int(m.Usable), Excused: int(m.Excused), Out: int(m.Out),
-		Fault: int(m.Fault), Unknown: int(m.Unknown), Heard: int(m.Heard), EnergyWh: int64(m.EnergyWh),
-	}
-}
-
-// program is the version of this program, as it was built.
-func program() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return ""
 }
 
 // longFailedPolicies are the numbers of the rules, of each version of the policy.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"pilewatch/internal/cases"
@@ -67,7 +68,7 @@ func (s *story) open() {
 	if s.dir, err = s.registry.Directory(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
-	s.engine = newProcedure(s.registry, s.dir, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	s.engine = newProcedure(s.registry, s.dir, func(charge.DivisionCode) int { return 0 }, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 }
 
 func (s *story) refresh() {
@@ -210,6 +211,64 @@ func TestASilentPileIsOneCaseOnce(t *testing.T) {
 	all, err := s.registry.Deliveries(t.Context(), true)
 	if err != nil || len(all) != 1 || all[0].Kind != "reminder" || all[0].Address != "a@example.cn" {
 		t.Errorf("reminders: got %+v, %v; want one", all, err)
+	}
+}
+
+// What a dossier says beside minutes: what was told and when, what could not be used, whether the platform and the
+// neighbours were there.
+func TestADossierHoldsItsWitnesses(t *testing.T) {
+	s := newStory(t)
+	if _, err := s.registry.Import(t.Context(), registry.Piles, strings.NewReader("operator,station,pile,connector,serial,power_kw,opened\nMA3CLQP01,S1,P2,1,SN2,60,2022-01-01\nMA3CLQP01,S1,P3,1,SN3,60,2022-01-01\n")); err != nil {
+		t.Fatal(err)
+	}
+	s.refresh()
+	s.days(charge.PileID{Operator: "MA3CLQP01", Equipment: "P2"}, 0, times(30, well)...)
+	s.days(storyPile, 0, times(30, quiet)...)
+	gun := charge.ConnectorKey{Pile: storyPile, Connector: "1"}
+	at := firstDay.AddDate(0, 0, 3).UTC()
+	err := s.registry.SaveHealth(t.Context(), 0, 1000, &registry.Health{
+		Changes: []registry.StandingChange{
+			{Key: gun, Partition: 2, LogSeq: 7, Nth: 1, Told: firstDay.AddDate(0, -2, 0), Received: firstDay.AddDate(0, -2, 0), Standing: "usable", Status: charge.Idle},
+			{Key: gun, Partition: 2, LogSeq: 9, Nth: 1, Received: firstDay.Add(-time.Hour), Standing: "silent", Status: charge.Idle},
+			{Key: gun, Partition: 2, LogSeq: 11, Nth: 1, Told: at.Add(-time.Minute), Received: at, Standing: "fault", Status: charge.Faulted, Fault: "contactor"},
+			{Key: gun, Partition: 2, LogSeq: 99, Nth: 1, Told: at.AddDate(1, 0, 0), Received: at.AddDate(1, 0, 0), Standing: "usable"},
+		},
+		Outages: []registry.PlatformOutage{{Partition: 0, Span: charge.Span{From: at, Until: at.Add(90 * time.Minute)}}, {Partition: 1, Span: charge.Span{From: at, Until: at.Add(time.Hour)}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.registry.AddPileRejects(t.Context(), map[registry.PileReject]int64{{Day: at, Pile: storyPile, Reason: "bad_time"}: 12, {Day: at.AddDate(1, 0, 0), Pile: storyPile, Reason: "bad_json"}: 1}); err != nil {
+		t.Fatal(err)
+	}
+	q := &registry.Quality{Messages: 100}
+	q.Delays[4], q.Delays[9] = 60, 40
+	if err := s.registry.AddQuality(t.Context(), map[registry.QualityKey]*registry.Quality{{Month: firstDay, Operator: "MA3CLQP01"}: q}); err != nil {
+		t.Fatal(err)
+	}
+	s.look()
+	file, err := s.registry.CaseDossier(t.Context(), s.cases()[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, _, err := cases.Thaw(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := cases.Dossier{
+		Changes: []cases.StatusChange{
+			{Connector: "1", Standing: "silent", Received: firstDay.Add(-time.Hour).UTC(), Partition: 2, Sequence: 9, Status: 1},
+			{Connector: "1", Standing: "fault", At: at.Add(-time.Minute), Received: at, Partition: 2, Sequence: 11, Status: 255, Fault: "contactor"},
+		},
+		Rejects: []cases.Reject{{Date: "2025-01-04", Reason: "bad_time", Count: 12}},
+		Platform: cases.PlatformRecord{
+			UpMinutes: 30*1440 - 90, DownMinutes: 90, Outages: []cases.Outage{{From: at, Until: at.Add(90 * time.Minute)}}, Messages: 100, DelayP50MS: 5000, DelayP99MS: -1,
+		},
+		Neighbours: []cases.Neighbour{{Pile: "MA3CLQP01:P2", Usable: 30 * 1440, Heard: 30 * 1440}}, Others: 2,
+	}
+	got := cases.Dossier{Changes: d.Changes, Rejects: d.Rejects, Platform: d.Platform, Neighbours: d.Neighbours, Others: d.Others}
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("dossier (-want +got):\n%s", diff)
 	}
 }
 

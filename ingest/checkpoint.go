@@ -51,6 +51,7 @@ type savedGun struct {
 	SavedHeard int64
 	DangerAt   int64
 	ProvenAt   int64
+	Standing   standingCode
 }
 
 // save encodes what the judge knows. Everything that it found must have been collected before.
@@ -100,7 +101,7 @@ func (j *judge) restore(data []byte) (saved uint64, err error) {
 func (p *pile) keep() savedPile {
 	saved := savedPile{ID: p.registered.ID, Pile: p.Pile, MovedOn: p.movedOn}
 	for i := range p.guns {
-		saved.Guns = append(saved.Guns, savedGun{p.registered.Connectors[i].ID, p.guns[i].Connector, p.guns[i].savedHeard, p.guns[i].dangerAt, p.guns[i].provenAt})
+		saved.Guns = append(saved.Guns, savedGun{p.registered.Connectors[i].ID, p.guns[i].Connector, p.guns[i].savedHeard, p.guns[i].dangerAt, p.guns[i].provenAt, p.guns[i].standing})
 	}
 	return saved
 }
@@ -110,7 +111,7 @@ func (saved *savedPile) known() *pile {
 	known := &pile{registered: &registry.Pile{ID: saved.ID}, Pile: saved.Pile, movedOn: saved.MovedOn}
 	for _, g := range saved.Guns {
 		known.registered.Connectors = append(known.registered.Connectors, charge.Connector{ID: g.ID})
-		known.guns = append(known.guns, gun{Connector: g.Connector, savedHeard: g.SavedHeard, dangerAt: g.DangerAt, provenAt: g.ProvenAt})
+		known.guns = append(known.guns, gun{Connector: g.Connector, savedHeard: g.SavedHeard, dangerAt: g.DangerAt, provenAt: g.ProvenAt, standing: g.Standing})
 	}
 	return known
 }

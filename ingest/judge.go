@@ -59,6 +59,9 @@ type judge struct {
 	arriving map[charge.PileID]movedPile                   // handed over by another partition's judge, and not here yet
 	live     map[charge.ConnectorKey]*charge.LiveConnector // of piles that somebody watches
 
+	reading *charge.Reading // being read; nil while time alone passes
+	nth     int             // of the standings that the present message changed
+
 	changed changes
 	ticked  bool // since the last collect
 
@@ -98,7 +101,8 @@ type gun struct {
 	savedHeard int64 // Unix ms
 	dangerAt   int64 // of the newest danger alarm, Unix ms by the device's clock
 	provenAt   int64 // a session of at least 1 kWh was heard of, Unix ms
-	changed    bool  // to be saved
+	standing   standingCode
+	changed    bool // to be saved
 }
 
 // A town is a township-level division of the partition.
@@ -152,6 +156,8 @@ type changes struct {
 	townDays      []registry.TownshipDay
 	corrections   []registry.Correction
 	moved         []movedPile
+	standings     []registry.StandingChange
+	outages       []registry.PlatformOutage
 	late, tooLate int // readings
 }
 
@@ -182,7 +188,7 @@ func newJudge(partition int, partitionOf func(charge.DivisionCode) int, dir dire
 
 // take consumes one batch of the partition. watched tells of which piles live values are wanted.
 func (j *judge) take(b *journal.Batch, watched func(charge.PileID) bool) {
-	j.seq = b.Seq
+	j.seq, j.nth = b.Seq, 0
 	if b.Backfill {
 		j.relive(b)
 		return
@@ -279,8 +285,8 @@ func (j *judge) advance(at time.Time) {
 	}
 	if j.story {
 		j.state.AdvanceStory(at)
-	} else {
-		j.state.Advance(at)
+	} else if j.state.Advance(at) {
+		j.changed.outages = append(j.changed.outages, registry.PlatformOutage{Partition: j.partition, Span: charge.Span{From: before, Until: at}})
 	}
 	j.refresh()
 	j.turn()
@@ -521,6 +527,8 @@ func (p *pile) gun(id charge.ConnectorID) int {
 
 // read takes one reading of the pile. Whatever a pile sends, all its connectors are heard.
 func (j *judge) read(p *pile, r *charge.Reading) {
+	j.reading = r
+	defer func() { j.reading = nil }()
 	received := r.Received.UnixMilli()
 	switch r.Kind {
 	case charge.KindHeartbeat:
@@ -639,6 +647,7 @@ func (j *judge) step(p *pile, i int, do func(*health.Connector)) {
 	j.state.Settle(&g.Connector)
 	j.due[p.at] = min(j.due[p.at], j.state.Due(&g.Connector))
 	after := j.look(&g.Connector)
+	j.stand(p, i, &after)
 	if p.counts && power != j.state.Power(&g.Connector) {
 		j.mark(p.town)
 	}
@@ -1009,6 +1018,8 @@ type step struct {
 	townDays      []registry.TownshipDay
 	corrections   []registry.Correction
 	moved         []movedPile
+	standings     []registry.StandingChange
+	outages       []registry.PlatformOutage
 	late, tooLate int // readings
 }
 
@@ -1016,7 +1027,7 @@ type step struct {
 func (s *step) rows(epoch uint64) *registry.Health {
 	h := &registry.Health{
 		Epoch: epoch, Townships: s.kept, Connectors: s.connectors, ConnectorDays: s.connectorDays, PileDays: s.pileDays,
-		Sums: s.sums, TownshipDays: s.townDays, Corrections: s.corrections,
+		Sums: s.sums, TownshipDays: s.townDays, Corrections: s.corrections, Changes: s.standings, Outages: s.outages,
 	}
 	for _, e := range s.events {
 		switch e.event.Kind {
@@ -1025,7 +1036,7 @@ func (s *step) rows(epoch uint64) *registry.Health {
 		case charge.ConnectorFault, charge.ConnectorRestored, charge.ConnectorOffline, charge.ConnectorSilent, charge.DangerAlarm:
 		}
 	}
-	if len(h.Townships)+len(h.Connectors)+len(h.ConnectorDays)+len(h.PileDays)+len(h.Sums)+len(h.TownshipDays)+len(h.Corrections)+len(h.Events) == 0 {
+	if len(h.Townships)+len(h.Connectors)+len(h.ConnectorDays)+len(h.PileDays)+len(h.Sums)+len(h.TownshipDays)+len(h.Corrections)+len(h.Changes)+len(h.Outages)+len(h.Events) == 0 {
 		return nil
 	}
 	return h
@@ -1043,7 +1054,7 @@ func (j *judge) collect(withLive bool) step {
 	s := step{
 		seq: j.seq, at: j.state.Now(), events: j.changed.events, connectorDays: j.changed.connectorDays, pileDays: j.changed.pileDays,
 		sums: j.changed.sums, townDays: j.changed.townDays, late: j.changed.late, tooLate: j.changed.tooLate,
-		corrections: j.changed.corrections, moved: j.changed.moved,
+		corrections: j.changed.corrections, moved: j.changed.moved, standings: j.changed.standings, outages: j.changed.outages,
 	}
 	slices.SortFunc(j.changed.towns, func(a, b *town) int { return cmp.Compare(a.shown.Township, b.shown.Township) })
 	var later []*town

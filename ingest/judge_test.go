@@ -769,6 +769,40 @@ func TestACheckpointOfAnotherVersionIsRefused(t *testing.T) {
 	}
 }
 
+// What a dossier tells of a connector: every change of how it stands, with both clocks and the log's sequence.
+func TestEveryChangeOfHowAConnectorStandsIsKept(t *testing.T) {
+	dir := &fakeDirectory{}
+	dir.add("1", townA, 1)
+	c := newCourt(0, dir)
+	c.message(statusOf("1", "1", charge.Idle))
+	c.message(statusOf("1", "1", charge.Charging)) // a car has come
+	c.pass(time.Minute)
+	c.message(faultOf("1", "1", "contactor"))
+	c.message(faultOf("1", "1", "contactor"))
+	c.message(statusOf("1", "1", charge.Offline))
+	c.message(statusOf("1", "1", charge.Idle))
+	c.pass(time.Hour)
+	s := c.collect(false)
+	var got []string
+	for i, ch := range s.standings {
+		got = append(got, ch.Standing)
+		if ch.LogSeq == 0 || ch.Received.IsZero() || ch.Told.IsZero() != (ch.Standing == "silent") || i > 0 && ch.LogSeq <= s.standings[i-1].LogSeq {
+			t.Errorf("change %d: got %+v, want both clocks and a later message of the log", i, ch)
+		}
+	}
+	if want := []string{"usable", "fault", "offline", "usable", "silent"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if h := s.rows(1); h == nil || len(h.Changes) != len(got) {
+		t.Errorf("kept with the step: got %+v, want all", h)
+	}
+	c.passAlive(7*time.Hour, "1")
+	c.message(charge.Reading{Pile: pileNamed("1"), Kind: charge.KindHeartbeat})
+	if s = c.collect(false); len(s.standings) == 0 || s.standings[len(s.standings)-1].Standing != "lapsed" {
+		t.Errorf("heard and told nothing for 7 hours: got %+v, want lapsed", s.standings)
+	}
+}
+
 func TestADecommissionedPileCountsForNothingUntilItIsPutBack(t *testing.T) {
 	dir := &fakeDirectory{}
 	dir.add("1", townA, 1)

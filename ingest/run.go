@@ -52,7 +52,11 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 	}
 	in := &Ingest{log: log, registry: reg, store: store, slog: logger, metrics: metrics, holder: cmp.Or(cfg.Name, rand.Text()), history: newHistory(cfg, store, log.PublishReject, logger, metrics)}
 	in.tally = newTally(reg, func(at time.Time) time.Duration { return dir.Policies().At(at).Lateness },
-		func(id charge.OperatorID) bool { _, ok := dir.Operator(id); return ok }, logger)
+		func(id charge.OperatorID) bool { _, ok := dir.Operator(id); return ok },
+		func(id charge.PileID) bool {
+			p, ok := dir.Pile(id)
+			return ok && p.Station.Kind != charge.Residential
+		}, logger)
 	in.history.tally = in.tally
 	if ws, ok := store.(windowStore); ok {
 		in.windows = newWindows(ws, dir, log.PartitionOf, log, logger, metrics)
@@ -76,7 +80,7 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 	}
 	in.tidier = newTidier(log, store, reg, logger, metrics)
 	in.groups = newGroups(reg, dir, logger, metrics)
-	in.cases = newProcedure(reg, dir, logger, metrics)
+	in.cases = newProcedure(reg, dir, log.PartitionOf, logger, metrics)
 	if in.courier, err = newCourier(cfg, reg, logger, metrics); err != nil {
 		return nil, err
 	}

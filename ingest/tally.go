@@ -18,6 +18,7 @@ import (
 type qualityStore interface {
 	AddQuality(ctx context.Context, counts map[registry.QualityKey]*registry.Quality) error
 	AddFaults(ctx context.Context, counts map[registry.FaultKey]*registry.FaultCount) error
+	AddPileRejects(ctx context.Context, counts map[registry.PileReject]int64) error
 	SaveFaultsAsOffline(ctx context.Context, found []registry.FaultAsOffline) error
 }
 
@@ -28,10 +29,12 @@ type tally struct {
 	store qualityStore
 	late  func(at time.Time) time.Duration // the lateness limit
 	known func(charge.OperatorID) bool
+	cases func(charge.PileID) bool // may have one
 	slog  *slog.Logger
 
 	mu     sync.Mutex
 	counts map[registry.QualityKey]*registry.Quality
+	piles  map[registry.PileReject]int64
 	month  time.Time // the last that was counted in, to before next
 	next   time.Time
 	after  uint64 // what the log has up to here was counted before it was wound back
@@ -48,8 +51,11 @@ const (
 	rejectsTaken  = "quality.rejects"
 )
 
-func newTally(store qualityStore, late func(time.Time) time.Duration, known func(charge.OperatorID) bool, log *slog.Logger) *tally {
-	return &tally{store: store, late: late, known: known, slog: log, counts: make(map[registry.QualityKey]*registry.Quality), seqs: newSeqs(restingAtMost), disguises: newDisguises(), faults: newFaultCounts()}
+func newTally(store qualityStore, late func(time.Time) time.Duration, known func(charge.OperatorID) bool, cases func(charge.PileID) bool, log *slog.Logger) *tally {
+	return &tally{
+		store: store, late: late, known: known, cases: cases, slog: log, counts: make(map[registry.QualityKey]*registry.Quality),
+		piles: make(map[registry.PileReject]int64), seqs: newSeqs(restingAtMost), disguises: newDisguises(), faults: newFaultCounts(),
+	}
 }
 
 // of is under mu.
@@ -150,6 +156,9 @@ func (t *tally) addReject(r *journal.Reject) {
 		q.Rejects = make(map[string]int64)
 	}
 	q.Rejects[r.Reason] += int64(max(r.Count, 1))
+	if pile := (charge.PileID{Operator: charge.OperatorID(r.Operator), Equipment: r.Pile}); t.cases(pile) {
+		t.piles[registry.PileReject{Day: dayOf(r.At), Pile: pile, Reason: r.Reason}] += int64(max(r.Count, 1))
+	}
 }
 
 // run saves until ctx ends.
@@ -173,8 +182,8 @@ func (t *tally) run(ctx context.Context) error {
 
 func (t *tally) save(ctx context.Context) error {
 	t.mu.Lock()
-	counts, found, faults := t.counts, t.disguises.take(), t.faults.take()
-	t.counts = make(map[registry.QualityKey]*registry.Quality)
+	counts, piles, found, faults := t.counts, t.piles, t.disguises.take(), t.faults.take()
+	t.counts, t.piles = make(map[registry.QualityKey]*registry.Quality), make(map[registry.PileReject]int64)
 	t.mu.Unlock()
 	if len(counts) == 0 {
 		return nil
@@ -189,6 +198,15 @@ func (t *tally) save(ctx context.Context) error {
 			t.slog.Warn("counts of faults are not saved, they are kept until they can be", "err", err)
 			t.mu.Lock()
 			t.faults.putBack(faults)
+			t.mu.Unlock()
+		}
+	}
+	if len(piles) > 0 {
+		if err := t.store.AddPileRejects(ctx, piles); err != nil {
+			t.mu.Lock()
+			for of, n := range piles {
+				t.piles[of] += n
+			}
 			t.mu.Unlock()
 		}
 	}

@@ -36,6 +36,7 @@ func (s *sums) AddFaults(_ context.Context, counts map[registry.FaultKey]*regist
 	s.told = counts
 	return nil
 }
+func (s *sums) AddPileRejects(context.Context, map[registry.PileReject]int64) error { return nil }
 
 func (s *sums) AddQuality(_ context.Context, counts map[registry.QualityKey]*registry.Quality) error {
 	if s.away {
@@ -51,7 +52,7 @@ func (s *sums) AddQuality(_ context.Context, counts map[registry.QualityKey]*reg
 }
 
 func tallyInto(s *sums) *tally {
-	return newTally(s, func(time.Time) time.Duration { return 72 * time.Hour }, func(id charge.OperatorID) bool { return id == "OP1" }, slog.New(slog.DiscardHandler))
+	return newTally(s, func(time.Time) time.Duration { return 72 * time.Hour }, func(id charge.OperatorID) bool { return id == "OP1" }, func(charge.PileID) bool { return true }, slog.New(slog.DiscardHandler))
 }
 
 func TestMessagesAreCountedByOperatorAndMonth(t *testing.T) {

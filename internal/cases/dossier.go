@@ -30,6 +30,7 @@ type Dossier struct {
 	Rejects    []Reject       `json:"rejects"`
 	Platform   PlatformRecord `json:"platform"`
 	Neighbours []Neighbour    `json:"neighbours"` // of the same operator and township, that were up
+	Others     int            `json:"others"`     // piles of the operator there, up or not
 	Versions   Versions       `json:"versions"`
 }
 
@@ -55,11 +56,13 @@ type Ground struct {
 	Heard   int64     `json:"heard_min"`
 }
 
-// A StatusChange is one change of a connector's status.
+// A StatusChange is that a connector began to stand otherwise. The first of each may be from before the window: by it
+// the connector stood at its begin.
 type StatusChange struct {
 	Connector string    `json:"connector"`
-	At        time.Time `json:"at"`       // the device's clock
-	Received  time.Time `json:"received"` // the gateway's
+	Standing  string    `json:"standing"`    // usable, offline, fault, silent, lapsed (the status holds no longer)
+	At        time.Time `json:"at,omitzero"` // the device's clock; none where time alone brought it
+	Received  time.Time `json:"received"`    // the gateway's
 	Partition int       `json:"partition"`
 	Sequence  int64     `json:"sequence"` // in the log
 	Status    int       `json:"status"`
@@ -99,10 +102,18 @@ type Reject struct {
 
 // A PlatformRecord is what the platform itself missed in the window.
 type PlatformRecord struct {
-	UpMinutes   int64 `json:"up_min"`
-	DownMinutes int64 `json:"down_min"`
-	DelayP50MS  int64 `json:"delay_p50_ms"` // received − time of the operator's messages
-	DelayP99MS  int64 `json:"delay_p99_ms"`
+	UpMinutes   int64    `json:"up_min"`
+	DownMinutes int64    `json:"down_min"`
+	Outages     []Outage `json:"outages"`      // all that make up DownMinutes
+	Messages    int64    `json:"messages"`     // of the operator, in the months of the window
+	DelayP50MS  int64    `json:"delay_p50_ms"` // received − time of those: half of them took at most so long; counted in steps
+	DelayP99MS  int64    `json:"delay_p99_ms"` // so do 99 %; -1 where it was over a day
+}
+
+// An Outage is a time in which no gateway of the platform was there.
+type Outage struct {
+	From  time.Time `json:"from"`
+	Until time.Time `json:"until"`
 }
 
 // A Neighbour is another pile that was heard in the window: the way to us was open.

@@ -136,7 +136,7 @@ func dossier() *cases.Dossier {
 		Days:       []cases.Day{{Date: "2026-05-03", Unknown: 1440}},
 		Excuses:    []cases.Excuse{{ID: 4, Kind: "power_cut", State: "refused", From: day, Until: day, Cause: "欠费"}},
 		Rejects:    []cases.Reject{{Date: "2026-05-03", Reason: "bad_time", Count: 12}},
-		Platform:   cases.PlatformRecord{UpMinutes: 43190, DownMinutes: 10, DelayP50MS: 120, DelayP99MS: 900},
+		Platform:   cases.PlatformRecord{Outages: []cases.Outage{}, UpMinutes: 43190, DownMinutes: 10, DelayP50MS: 120, DelayP99MS: 900},
 		Neighbours: []cases.Neighbour{{Pile: "MA1234567:P-2", Usable: 43000, Heard: 43200}},
 		Versions:   cases.Versions{Registry: 17, Policy: "1", Program: "v1"},
 	}

@@ -291,7 +291,7 @@ func (r *Registry) eachMonth(ctx context.Context, q MonthQuery, table, connector
 }
 
 // PruneDays removes days of connectors and piles, and their sums, that are older than 36 months before
-// now, at most some thousands a call so that health need not wait for it; more tells that there are more.
+// now, and what dossiers are made of after 14 months, at most some thousands a call so that health need not wait for it; more tells that there are more.
 func (r *Registry) PruneDays(ctx context.Context, now time.Time) (more bool, err error) {
 	const most = 5000
 	month, _ := monthNumber(now)
@@ -305,6 +305,12 @@ func (r *Registry) PruneDays(ctx context.Context, now time.Time) (more bool, err
 		{"DELETE FROM pile_month WHERE (month, operator, pile) IN (SELECT month, operator, pile FROM pile_month WHERE month < ? LIMIT ?)", month - monthsKept},
 		{`DELETE FROM day_sum WHERE (day, partition, county, operator, kind, rural, dc) IN
 			(SELECT day, partition, county, operator, kind, rural, dc FROM day_sum WHERE day < ? LIMIT ?)`, first},
+		{`DELETE FROM standing_change WHERE (month, operator, pile, connector, log_seq, nth) IN
+			(SELECT month, operator, pile, connector, log_seq, nth FROM standing_change WHERE month < ? LIMIT ?)`, month - evidenceMonths},
+		{`DELETE FROM pile_reject WHERE (day, operator, pile, reason) IN (SELECT day, operator, pile, reason FROM pile_reject WHERE day < ? LIMIT ?)`,
+			dayNumber(dayOfMonthNumber(month-evidenceMonths, 0))},
+		{"DELETE FROM platform_outage WHERE (partition, begins) IN (SELECT partition, begins FROM platform_outage WHERE ends < ? LIMIT ?)",
+			dayOfMonthNumber(month-evidenceMonths, 0).UnixMilli()},
 	} {
 		err := r.inWrite(ctx, func(tx *sql.Tx) error {
 			done, err := tx.ExecContext(ctx, one.query, one.oldest, most)

@@ -59,6 +59,8 @@ type Health struct {
 	Sums          []DaySum // all of a partition and day at once
 	TownshipDays  []TownshipDay
 	Corrections   []Correction
+	Changes       []StandingChange
+	Outages       []PlatformOutage
 	Events        []charge.Event // those of coverage are kept
 }
 
@@ -93,6 +95,12 @@ func (r *Registry) SaveHealth(ctx context.Context, partition int, logSeq uint64,
 			return err
 		}
 		if err := saveCorrections(ctx, tx, h.Corrections); err != nil {
+			return err
+		}
+		if err := saveStandingChanges(ctx, tx, h.Changes); err != nil {
+			return err
+		}
+		if err := savePlatformOutages(ctx, tx, h.Outages); err != nil {
 			return err
 		}
 		return saveEvents(ctx, tx, h.Events)

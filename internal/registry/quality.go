@@ -36,6 +36,21 @@ type Quality struct {
 	Rejects  map[string]int64            // messages that could not be used, by reason
 }
 
+// DelayWithin is the bound within which a share (0-1) of the counted messages were under way, as DelayBounds tells it;
+// ok is false where it was longer than the last, or nothing was counted.
+func (q *Quality) DelayWithin(share float64) (bound time.Duration, ok bool) {
+	var all, seen int64
+	for _, n := range q.Delays {
+		all += n
+	}
+	for i, bound := range DelayBounds {
+		if seen += q.Delays[i]; all > 0 && float64(seen) >= share*float64(all) {
+			return bound, true
+		}
+	}
+	return 0, false
+}
+
 // Add adds what was counted apart.
 func (q *Quality) Add(o *Quality) {
 	q.Messages += o.Messages
