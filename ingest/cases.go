@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"time"
 
@@ -26,6 +27,11 @@ type caseStore interface {
 	FailingPiles(ctx context.Context, day time.Time, under float64) ([]charge.PileID, error)
 	PileDays(ctx context.Context, pile charge.PileID, from, to time.Time) ([]registry.PileDay, error)
 	ConnectorDays(ctx context.Context, key charge.ConnectorKey, from, to time.Time) ([]registry.ConnectorDay, error)
+	IdlePiles(ctx context.Context, day time.Time, days int, underWh int64) ([]charge.PileID, error)
+	PilesOfStation(ctx context.Context, operator charge.OperatorID, station charge.StationID) ([]charge.PileID, error)
+	PublicPiles(ctx context.Context, township charge.DivisionCode) ([]charge.PileID, error)
+	PilesOfModel(ctx context.Context, operator charge.OperatorID, equipmentType int, powerKW float64) ([]charge.PileID, error)
+	TownshipFacts(ctx context.Context) ([]registry.TownshipFacts, error)
 	PileLinks(ctx context.Context) ([]registry.PileLink, error)
 	Excuses(ctx context.Context, q registry.ExcuseQuery) ([]charge.Excuse, error)
 	Rev(ctx context.Context) (int64, error)
@@ -54,6 +60,7 @@ type procedure struct {
 	partitionOf func(charge.DivisionCode) int
 	slog        *slog.Logger
 	steps       *prometheus.CounterVec
+	energies    *energies // of the day that is looked at
 }
 
 const (
@@ -139,6 +146,13 @@ func (p *procedure) closeDay(ctx context.Context, day time.Time) error {
 	}
 	versions := longFailedPolicies(p.policies())
 	for i := range open {
+		lapsed, err := p.uphold(ctx, &open[i], links, day, versions)
+		if err != nil {
+			return fmt.Errorf("judge case %s by later policies: %w", open[i].ID, err)
+		}
+		if lapsed {
+			continue
+		}
 		if err := p.prove(ctx, &open[i], links, day, versions); err != nil {
 			return fmt.Errorf("prove case %s: %w", open[i].ID, err)
 		}
@@ -156,7 +170,86 @@ func (p *procedure) closeDay(ctx context.Context, day time.Time) error {
 			return fmt.Errorf("judge pile %s: %w", id, err)
 		}
 	}
+	return p.check(ctx, links, day, versions)
+}
+
+// check looks for piles that delivered nothing.
+func (p *procedure) check(ctx context.Context, links []registry.PileLink, day time.Time, versions []longfailed.Policy) error {
+	days, under := 0, 0.0
+	for _, v := range versions {
+		if rule := v.NoEnergy; rule.Days > 0 && !v.FirstDay.After(day) {
+			if days == 0 || rule.Days < days {
+				days = rule.Days
+			}
+			under = max(under, rule.UnderKWh)
+		}
+	}
+	if days == 0 {
+		return nil
+	}
+	p.energies = nil
+	idle, err := p.store.IdlePiles(ctx, day, days, int64(math.Ceil(under*1000)))
+	if err != nil {
+		return err
+	}
+	for _, id := range idle {
+		if err := p.suspect(ctx, id, links, day, versions); err != nil {
+			return fmt.Errorf("judge pile %s: %w", id, err)
+		}
+	}
 	return nil
+}
+
+// uphold ends an open case of which no ground holds by a policy that came after it and is milder (从旧兼从轻).
+func (p *procedure) uphold(ctx context.Context, c *registry.Case, links []registry.PileLink, day time.Time, versions []longfailed.Policy) (lapsed bool, err error) {
+	if !c.State.Open() {
+		return false, nil
+	}
+	version := func(name string) int {
+		return slices.IndexFunc(versions, func(v longfailed.Policy) bool { return v.Version == name })
+	}
+	since := version(c.Policy)
+	var x *examined
+	by := ""
+	for _, g := range c.Grounds {
+		rule, old := longfailed.Rule(g.Rule), version(g.Policy)
+		if since < 0 || old < 0 {
+			return false, nil // by a policy that is no longer known
+		}
+		fallen := ""
+		for n := max(since, old) + 1; n < len(versions) && !versions[n].FirstDay.After(day) && fallen == ""; n++ {
+			if !longfailed.Milder(rule, &versions[n], &versions[old]) {
+				continue
+			}
+			if x == nil {
+				if x, err = p.examine(ctx, c.Pile, links, day); err != nil || x == nil {
+					return false, err
+				}
+				if rule == longfailed.NoEnergy {
+					if err := p.lookAround(ctx, x, day.AddDate(0, 0, -versions[n].NoEnergy.Days), day); err != nil {
+						return false, err
+					}
+				}
+			}
+			if !longfailed.Upheld(rule, &x.days, c.Suspected, &versions[old], &versions[n]) {
+				fallen = versions[n].Version
+			}
+		}
+		if fallen == "" {
+			return false, nil
+		}
+		by = fallen
+	}
+	_, err = p.store.ActOnCase(ctx, c.ID, registry.CaseStep{
+		Action: cases.Lapse, Person: "platform", Role: cases.Platform, Text: "no ground holds by policy " + by + ", which is milder than the one by which the case was opened",
+	})
+	if refused := (*cases.RefusedError)(nil); errors.As(err, &refused) {
+		return false, nil // somebody was first
+	}
+	if err == nil {
+		p.steps.WithLabelValues(string(cases.Lapse)).Inc()
+	}
+	return err == nil, err
 }
 
 // prove ends a case whose repair is proved by every ground.
@@ -266,24 +359,35 @@ func (p *procedure) suspect(ctx context.Context, id charge.PileID, links []regis
 	if err != nil || x == nil || x.running {
 		return err
 	}
-	found := withoutChecks(longfailed.Suspect(&x.days, versions))
-	if len(found) == 0 {
-		return nil
+	all, err := p.suspicions(ctx, x, day, versions)
+	if err != nil || len(all) == 0 {
+		return err
 	}
-	s, err := p.suspicion(ctx, x.pile, x.names, day, found, x.days.Days, x.connectors)
+	found, action, checkDays := withoutChecks(slices.Clone(all)), cases.Suspect, 0
+	if len(found) == 0 {
+		found, action, checkDays = all, cases.OpenCheck, versionOf(versions, all[0].Policy).NoEnergy.CheckDays
+	}
+	s, err := p.suspicion(ctx, x, day, found)
 	if err != nil {
 		return err
 	}
-	joinRelapse(s, x.earlier, day, versions)
+	s.PeriodDays, s.CheckDays = p.policies().At(day).Case.PeriodDays, checkDays
+	if checkDays == 0 {
+		joinRelapse(s, x.earlier, day, versions)
+	}
 	c, opened, err := p.store.OpenCase(ctx, s)
 	if opened {
-		p.steps.WithLabelValues(string(cases.Suspect)).Inc()
+		p.steps.WithLabelValues(string(action)).Inc()
 		p.slog.Info("pile is suspected to have failed for long", "case", c.ID, "pile", id, "station", x.pile.Station.ID, "rule", s.Grounds[0].Rule)
 	}
 	return err
 }
 
-// withoutChecks leaves the rules that open a case: what delivered no energy is not looked for yet.
+func versionOf(versions []longfailed.Policy, name string) *longfailed.Policy {
+	return &versions[max(0, slices.IndexFunc(versions, func(v longfailed.Policy) bool { return v.Version == name }))]
+}
+
+// withoutChecks leaves the rules that open a case.
 func withoutChecks(found []longfailed.Suspicion) []longfailed.Suspicion {
 	return slices.DeleteFunc(found, func(s longfailed.Suspicion) bool { return s.Check })
 }
@@ -347,7 +451,7 @@ func joinRelapse(s *registry.Suspicion, earlier []registry.Case, day time.Time, 
 	var of []longfailed.Earlier
 	var ids []string
 	for _, c := range earlier {
-		if c.State == cases.Rectified {
+		if c.State == cases.Rectified && !wasCheck(&c) { // a check that was met is no earlier suspicion
 			of, ids = append(of, longfailed.Earlier{Suspected: c.Opened, Rectified: c.Suspected}), append(ids, c.ID)
 			for range c.Relapses { // suspicions that joined it are earlier ones of their own
 				of, ids = append(of, longfailed.Earlier{Suspected: c.Opened, Rectified: c.Suspected}), append(ids, c.ID)
@@ -359,6 +463,10 @@ func joinRelapse(s *registry.Suspicion, earlier []registry.Case, day time.Time, 
 	if r.Joins >= 0 {
 		s.Joins = ids[r.Joins]
 	}
+}
+
+func wasCheck(c *registry.Case) bool {
+	return !slices.ContainsFunc(c.Grounds, func(g registry.CaseGround) bool { return g.Rule != string(longfailed.NoEnergy) })
 }
 
 // A dossierDay is one connector's.

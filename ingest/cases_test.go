@@ -272,6 +272,161 @@ func TestADossierHoldsItsWitnesses(t *testing.T) {
 	}
 }
 
+var idle = charge.DayMinutes{Usable: 1440, Heard: 1440}
+
+func TestNoEnergyIsACheckFirst(t *testing.T) {
+	const more = "operator,station,pile,connector,serial,power_kw,opened\nMA3CLQP01,S1,P2,1,SN2,60,2022-01-01\n"
+	other := charge.PileID{Operator: "MA3CLQP01", Equipment: "P2"}
+	open := func(t *testing.T, own, others charge.DayMinutes) *story {
+		s := newStory(t)
+		if _, err := s.registry.Import(t.Context(), registry.Piles, strings.NewReader(more)); err != nil {
+			t.Fatal(err)
+		}
+		s.refresh()
+		s.days(storyPile, 0, append(times(1, own), times(180, idle)...)...)
+		s.days(other, 0, times(181, others)...)
+		s.look()
+		return s
+	}
+	state := func(s *story) cases.State {
+		t.Helper()
+		s.look()
+		return s.cases()[0].State
+	}
+	for _, tt := range []struct {
+		name        string
+		own, others charge.DayMinutes
+		want        int
+	}{
+		{"it has charged before, and its neighbour does", well, well, 1},
+		{"of a model that charges", idle, well, 1},
+		{"nobody visits the place", well, idle, 0},
+		{"the operator sends no energy", idle, idle, 0},
+	} {
+		if got := open(t, tt.own, tt.others).cases(); len(got) != tt.want {
+			t.Errorf("%s: got %d, want %d", tt.name, len(got), tt.want)
+		}
+	}
+
+	s := open(t, well, well)
+	c := s.cases()[0]
+	if c.State != cases.Checking || len(c.Grounds) != 1 || c.Grounds[0].Rule != "no_energy" || time.Until(c.Deadline) < 30*24*time.Hour || time.Until(c.Deadline) > 31*24*time.Hour {
+		t.Fatalf("got %+v, want a check with 30 days", c)
+	}
+	file, err := s.registry.CaseDossier(t.Context(), c.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, _, err := cases.Thaw(file); err != nil || d.Grounds[0].EnergyWh != 0 || d.Grounds[0].StationWh != 180*5000 {
+		t.Errorf("dossier: got %+v, %v; want what the neighbour delivered", d.Grounds, err)
+	}
+	s.days(storyPile, 181, idle, idle, idle, idle)
+	if got := state(s); got != cases.Checking {
+		t.Errorf("after 96 hours of idle: got %s, want it still open", got)
+	}
+	s.days(storyPile, 185, well)
+	if got := state(s); got != cases.Rectified {
+		t.Errorf("after a session: got %s, want rectified", got)
+	}
+
+	s = open(t, well, well)
+	s.must(s.act(s.cases()[0].ID, cases.CountyOfficer, "zhao", cases.Inspect, cases.Detail{Inspection: &cases.Inspection{At: time.Now(), Officers: []string{"甲"}, TestFailed: true}}))
+	if got := state(s); got != cases.Suspected {
+		t.Errorf("the test charge failed: got %s, want suspected", got)
+	}
+	if c := s.cases()[0]; c.PeriodDays != 30 || !c.Deadline.IsZero() {
+		t.Errorf("then: got %+v, want a period of 30 days that has not begun", c)
+	}
+
+	s = open(t, well, well)
+	s.sql("UPDATE cases SET deadline = 1")
+	if got := state(s); got != cases.Suspected {
+		t.Errorf("no test charge in time: got %s, want suspected", got)
+	}
+	all, err := s.registry.Deliveries(t.Context(), true)
+	if err != nil || len(all) != 2 {
+		t.Errorf("reminders: got %d, %v; want one of the check and one of the suspicion", len(all), err)
+	}
+	s.must(s.act(s.cases()[0].ID, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
+	if _, _, err := s.registry.AuditCases(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+}
+
+// later gives a policy that follows the default one from the n-th day of the story on.
+func (s *story) later(from int, change func(*policy.Policy)) {
+	s.t.Helper()
+	p, err := policy.Parse(policy.DefaultFile())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p.Version, p.From = "later", firstDay.AddDate(0, 0, from)
+	change(p)
+	s.engine.policies = func() policy.Policies { return policy.NewPolicies(p) }
+}
+
+const aDay = 24 * time.Hour
+
+func TestAStricterPolicyInMidWindowCountsOnlyItsOwnDays(t *testing.T) {
+	s := newStory(t)
+	s.later(20, func(p *policy.Policy) {
+		p.LongFailed.Silent.Window, p.LongFailed.NotUsable.Window, p.Case.PeriodDays = 8*aDay, 8*aDay, 5
+	})
+	s.days(storyPile, 0, append(times(5, well), times(22, quiet)...)...)
+	s.look()
+	if all := s.cases(); len(all) != 0 {
+		t.Fatalf("22 days silent, 7 of them by the stricter policy: got %+v, want no case", all)
+	}
+	s.days(storyPile, 27, quiet)
+	s.look()
+	if all := s.cases(); len(all) != 1 || all[0].Grounds[0].Policy != "later" || all[0].PeriodDays != 5 {
+		t.Fatalf("8 days of its own: got %+v, want a case by it", all)
+	}
+}
+
+func TestAServedDeadlineStandsWhateverPolicyComes(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, times(30, quiet)...)
+	s.look()
+	id := s.cases()[0].ID
+	s.must(s.act(id, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
+	served := s.must(s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: time.Now().Add(-time.Hour), Evidence: "回执"}}))
+	s.later(31, func(p *policy.Policy) { p.Case.PeriodDays, p.LongFailed.Silent.Window = 5, 10*aDay })
+	s.days(storyPile, 30, times(5, quiet)...)
+	s.look()
+	if c := s.cases()[0]; c.State != cases.Notified || !c.Deadline.Equal(served.Deadline) || c.PeriodDays != 30 {
+		t.Errorf("got %s until %v, want notified until %v", c.State, c.Deadline, served.Deadline)
+	}
+}
+
+func TestAMilderPolicyEndsWhatDoesNotHoldByIt(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, append(times(5, well), times(30, quiet)...)...)
+	s.look()
+	id := s.cases()[0].ID
+	s.must(s.act(id, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
+	s.later(36, func(p *policy.Policy) { p.LongFailed.Silent.Window = 60 * aDay })
+	s.days(storyPile, 35, quiet, quiet)
+	s.look()
+	if got := s.cases()[0].State; got != cases.Notified {
+		t.Fatalf("silent is milder, not_usable is not: got %s, want notified", got)
+	}
+	s.later(36, func(p *policy.Policy) { p.LongFailed.Silent.Window, p.LongFailed.NotUsable.Window = 60*aDay, 60*aDay })
+	s.days(storyPile, 37, quiet)
+	s.look()
+	s.look()
+	if all := s.cases(); len(all) != 1 || all[0].State != cases.Dismissed {
+		t.Fatalf("both are: got %+v, want the case ended", all)
+	}
+	rec, err := s.registry.CaseRecord(t.Context(), id)
+	if err != nil || rec[len(rec)-1].Action != cases.Lapse || !strings.Contains(rec[len(rec)-1].Text, "later") {
+		t.Errorf("record: got %+v, %v; want that the later policy ended it", rec, err)
+	}
+	if _, _, err := s.registry.AuditCases(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestARepairIsProved(t *testing.T) {
 	s := newStory(t)
 	s.days(storyPile, 0, times(30, quiet)...)

@@ -13,9 +13,8 @@ import (
 )
 
 // suspicion puts together what a case rests on.
-func (p *procedure) suspicion(ctx context.Context, pile *registry.Pile, names []cases.Name, day time.Time,
-	found []longfailed.Suspicion, days []longfailed.Day, connectors []dossierDay,
-) (*registry.Suspicion, error) {
+func (p *procedure) suspicion(ctx context.Context, x *examined, day time.Time, found []longfailed.Suspicion) (*registry.Suspicion, error) {
+	pile, names, days, connectors := x.pile, x.names, x.days.Days, x.connectors
 	from := day
 	d := &cases.Dossier{
 		Pile: pile.ID.String(), Known: names, Station: pile.Station.Name, Township: string(pile.Station.TermsAt(day).Township),
@@ -40,7 +39,12 @@ func (p *procedure) suspicion(ctx context.Context, pile *registry.Pile, names []
 		d.Grounds = append(d.Grounds, cases.Ground{
 			Rule: string(f.Rule), Policy: f.Policy, From: w.From.UTC(), Until: w.Until.UTC(), Usable: w.Usable, Out: w.Out, Fault: w.Fault,
 			Unknown: w.Unknown, Excused: w.Excused, Heard: w.Heard,
+			EnergyWh: w.EnergyWh,
 		})
+		if f.Check {
+			g := &d.Grounds[len(d.Grounds)-1]
+			g.StationWh, g.AreaWh = int64(x.days.StationKWh*1000), int64(x.days.AreaKWh*1000)
+		}
 	}
 	for _, one := range days {
 		if !one.Date.Before(from) {

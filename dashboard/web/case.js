@@ -23,6 +23,9 @@ const short = (hash) => hash ? `${hash.slice(0, 4)}…${hash.slice(-4)}` : '';
 
 /** The period after service, a mark a day. @param {{c: any}} props */
 function Deadline({ c }) {
+  if (c.deadline && c.state === 'check') {
+    return html`<section aria-labelledby="due-title"><h2 id="due-title">${t('casePeriod')}</h2><p class="due"><b>${num(Math.max(0, daysUntil(c.deadline)))}</b> ${t('caseCheckBy', { at: deadlineText(c.deadline) })}</p></section>`;
+  }
   if (!c.deadline || c.state !== 'notified') {
     return html`<section aria-labelledby="due-title"><h2 id="due-title">${t('casePeriod')}</h2>
       <p class="due-state"><b>${term('case_', c.state)}</b></p><p class="caption">${c.deadline ? t('casePassedOn', { at: deadlineText(c.deadline) }) : t(c.state === 'notified' ? 'caseNotServed' : 'caseNoPeriod')}${c.escalated && ` · ${t('caseEscalated')}`}</p></section>`;
@@ -79,7 +82,7 @@ function Dialog({ c, a, onDone, onClose }) {
     const f = e.target.elements, on = (/** @type {string} */ v) => v === today() ? new Date(Date.now() - 60e3).toISOString() : v + 'T12:00:00+08:00';
     const body = /** @type {any} */ ({ seen: c.step, text: f.text.value.trim() });
     if (a.action === 'serve') body.service = { kind: f.kind.value, on: on(f.on.value), evidence: f.evidence.value.trim(), consent: f.consent.value.trim(), failed: f.unserved.checked };
-    if (a.action === 'inspect') body.inspection = { at: on(f.on.value), officers: [f.first.value.trim(), f.second.value.trim()].filter(Boolean), photo: f.photo.value.trim(), test_wh: Math.round(Number(f.test.value || 0) * 1000) };
+    if (a.action === 'inspect') body.inspection = { at: on(f.on.value), officers: [f.first.value.trim(), f.second.value.trim()].filter(Boolean), photo: f.photo.value.trim(), test_wh: Math.round(Number(f.test.value || 0) * 1000), test_failed: f.testfailed.checked };
     if (a.action === 'state') body.arguments = body.text.split('\n').map((/** @type {string} */ s) => s.trim()).filter(Boolean);
     if (a.action === 'confirm') body.answers = given.map((/** @type {string} */ _, /** @type {number} */ i) => f['answer' + i].value.trim());
     if (a.action === 'dismiss' && f.until.value) body.until = f.until.value;
@@ -104,7 +107,8 @@ function Dialog({ c, a, onDone, onClose }) {
     ${a.action === 'inspect' && html`<label for="act-on">${t('inspectOn')}</label><input id="act-on" name="on" type="date" required max=${today()} defaultValue=${today()} />
       <label for="act-first">${t('inspectOfficers')}</label><span class="pair"><input id="act-first" name="first" required maxlength="64" /><input name="second" aria-label=${t('inspectSecond')} maxlength="64" /></span>
       <label for="act-photo">${t('inspectPhoto')}</label><input id="act-photo" name="photo" maxlength="200" />
-      <label for="act-test">${t('inspectTest')}</label><input id="act-test" name="test" type="number" min="0" max="1000" step="0.001" />`}
+      <label for="act-test">${t('inspectTest')}</label><input id="act-test" name="test" type="number" min="0" max="1000" step="0.001" />
+      <label class="check"><input type="checkbox" name="testfailed" /> ${t('inspectTestFailed')}</label>`}
     ${a.action === 'confirm' && given.map((/** @type {string} */ said, /** @type {number} */ i) => html`<label key=${i} for=${'act-answer' + i}>${t('caseAnswerTo')} <q><${Zh}>${said}<//></q></label><input id=${'act-answer' + i} name=${'answer' + i} required maxlength="300" />`)}
     ${a.action === 'dismiss' && html`<label for="act-until">${t('dismissUntil')}</label><input id="act-until" name="until" type="date" />`}
     <label for="act-text">${t(a.action === 'state' ? 'caseStatementText' : a.action === 'serve' || a.action === 'extend' ? 'caseNote' : 'caseReason')}</label>

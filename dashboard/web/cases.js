@@ -24,7 +24,7 @@ export const daysUntil = (time) => Math.floor((Date.parse(time) - Date.now()) / 
 
 /** @param {any} c of the API */
 function dueText(c) {
-  if (!c.deadline || c.state !== 'notified') return c.escalated ? t('caseEscalated') : NO_DATA;
+  if (!c.deadline || !['notified', 'check'].includes(c.state)) return c.escalated ? t('caseEscalated') : NO_DATA;
   const left = daysUntil(c.deadline);
   return left >= 0 ? t('caseDaysLeft', { n: num(left) }) : t('casePassed');
 }

@@ -66,13 +66,14 @@ const (
 	Prove     Action = "prove"      // the repair is proved
 	Relapse   Action = "relapse"    // a new suspicion within 90 days
 	Escalate  Action = "escalate"   // nobody has acted: it goes to the province's list
+	Lapse     Action = "lapse"      // by a newer, milder policy no ground holds (从旧兼从轻)
 )
 
 // Actions gives all actions, people's first.
 func Actions() []Action {
 	return []Action{
 		Notify, Serve, Statement, Inspect, Extend, Dismiss, Confirm, Review, Decommission, Restore, Revoke, Correct,
-		OpenCheck, Suspect, Expire, Prove, Relapse, Escalate,
+		OpenCheck, Suspect, Expire, Prove, Relapse, Escalate, Lapse,
 	}
 }
 
@@ -130,6 +131,7 @@ type Facts struct {
 	ConfirmedBy string // who confirmed
 
 	Proved bool // the repair, by every ground
+	Lapsed bool // no ground holds by a newer, milder policy
 }
 
 // A RefusedError is why an action is not possible; over HTTP it is 409.

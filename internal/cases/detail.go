@@ -19,12 +19,19 @@ type Inspection struct {
 	Officers []string  `json:"officers"`
 	Photo    string    `json:"photo"`   // SHA-256 or file number of the photo
 	TestWh   int64     `json:"test_wh"` // delivered by a test charge, 0: none was made
+	// TestFailed: a test charge was tried and delivered nothing to speak of.
+	TestFailed bool `json:"test_failed,omitempty"`
+	// Draw is the random inspection by which it was made, "" for none.
+	Draw string `json:"draw,omitempty"`
 }
 
 // OnSite tells whether it stands as an on-site check.
 func (i *Inspection) OnSite() bool {
 	return i != nil && !i.At.IsZero() && i.Photo != "" && len(i.Officers) >= 2 && i.Officers[0] != i.Officers[1]
 }
+
+// Failed tells whether a test charge was tried in vain.
+func (i *Inspection) Failed() bool { return i != nil && i.TestFailed && i.TestWh < 1000 }
 
 // Effects are the province's towns and townships by coverage before and after a pile leaves or comes back.
 type Effects struct {

@@ -54,6 +54,10 @@ type Ground struct {
 	Unknown int64     `json:"unknown_min"`
 	Excused int64     `json:"excused_min"`
 	Heard   int64     `json:"heard_min"`
+	// By the meters, in the window: what the pile delivered, and for no_energy what others did, a mean a pile.
+	EnergyWh  int64 `json:"energy_wh"`
+	StationWh int64 `json:"station_others_wh"`
+	AreaWh    int64 `json:"area_others_wh"`
 }
 
 // A StatusChange is that a connector began to stand otherwise. The first of each may be from before the window: by it

@@ -19,7 +19,7 @@ func Table() []Row {
 	reviewer := []Role{Reviewer}
 	reasons := []Need{NeedText}
 	table := []Row{
-		{None, OpenCheck, platform, Checking, nil},
+		{None, OpenCheck, platform, Checking, []Need{NeedDossier}},
 		{None, Suspect, platform, Suspected, []Need{NeedDossier}},
 		{Rectified, Relapse, platform, Suspected, []Need{NeedDossier}},
 
@@ -60,7 +60,7 @@ func Table() []Row {
 	}
 	for _, s := range States() {
 		if s.Open() {
-			table = append(table, Row{s, Prove, platform, Rectified, []Need{NeedProof}})
+			table = append(table, Row{s, Prove, platform, Rectified, []Need{NeedProof}}, Row{s, Lapse, platform, Dismissed, []Need{NeedMilder}})
 		}
 		table = append(table, Row{s, Correct, cityUp, s, reasons})
 	}
@@ -87,13 +87,14 @@ const (
 	NeedProof          Need = "proof"
 	NeedCheckOver      Need = "check_over"
 	NeedWaiting        Need = "waiting"
+	NeedMilder         Need = "milder"
 )
 
 // Needs gives all needs.
 func Needs() []Need {
 	return []Need{
 		NeedText, NeedDossier, NeedDocument, NeedUnserved, NeedService, NeedServed, NeedInPeriod, NeedPeriodOver,
-		NeedFirstExtension, NeedInspection, NeedAnswers, NeedAnotherPerson, NeedProof, NeedCheckOver, NeedWaiting,
+		NeedFirstExtension, NeedInspection, NeedAnswers, NeedAnotherPerson, NeedProof, NeedCheckOver, NeedWaiting, NeedMilder,
 	}
 }
 
@@ -129,6 +130,8 @@ func (n Need) met(f *Facts) bool {
 		return f.CheckOver
 	case NeedWaiting:
 		return f.Waiting
+	case NeedMilder:
+		return f.Lapsed
 	}
 	return false
 }

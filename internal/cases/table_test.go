@@ -20,7 +20,7 @@ func ready(a cases.Action) cases.Facts {
 	return cases.Facts{
 		Person: "reviewer", Text: "text", DossierHash: "hash", PolicyDocument: "鲁能源〔2026〕1号",
 		ServiceValid: true, Served: a != cases.Serve, PeriodOver: a != cases.Extend, CheckOver: true, Waiting: true,
-		ConfirmedBy: "officer", Proved: true,
+		ConfirmedBy: "officer", Proved: true, Lapsed: true,
 	}
 }
 
@@ -32,6 +32,7 @@ const want = `
  check          suspect      P         suspected
  check          dismiss      t,p       dismissed
  check          prove        P         rectified
+ check          lapse        P         dismissed
  check          correct      t,p       check
  suspected      notify       t,p       notified
  suspected      state        o         suspected
@@ -39,6 +40,7 @@ const want = `
  suspected      dismiss      t,p       dismissed
  suspected      escalate     P         suspected
  suspected      prove        P         rectified
+ suspected      lapse        P         dismissed
  suspected      correct      t,p       suspected
  notified       serve        t,p       notified
  notified       state        o         notified
@@ -47,6 +49,7 @@ const want = `
  notified       dismiss      t,p       dismissed
  notified       expire       P         overdue
  notified       prove        P         rectified
+ notified       lapse        P         dismissed
  notified       correct      t,p       notified
  overdue        state        o         overdue
  overdue        inspect      c,t,p     overdue
@@ -54,16 +57,19 @@ const want = `
  overdue        confirm      p         confirmed
  overdue        escalate     P         overdue
  overdue        prove        P         rectified
+ overdue        lapse        P         dismissed
  overdue        correct      t,p       overdue
  confirmed      inspect      c,t,p     confirmed
  confirmed      dismiss      p         dismissed
  confirmed      review       r         reviewed
  confirmed      prove        P         rectified
+ confirmed      lapse        P         dismissed
  confirmed      correct      t,p       confirmed
  reviewed       inspect      c,t,p     reviewed
  reviewed       dismiss      p         dismissed
  reviewed       decommission p         decommissioned
  reviewed       prove        P         rectified
+ reviewed       lapse        P         dismissed
  reviewed       correct      t,p       reviewed
  decommissioned inspect      c,t,p     decommissioned
  decommissioned restore      p         restored
@@ -117,8 +123,8 @@ func TestEveryStateActionAndRole(t *testing.T) {
 	if len(next) > 0 {
 		t.Errorf("never tried: %v", next)
 	}
-	if tried != 12*18*8 {
-		t.Errorf("tried %d, want %d", tried, 12*18*8)
+	if tried != 12*19*8 {
+		t.Errorf("tried %d, want %d", tried, 12*19*8)
 	}
 }
 
@@ -139,6 +145,7 @@ func TestNoDecisionWithoutWhatItNeeds(t *testing.T) {
 		cases.NeedProof:          func(f *cases.Facts) { f.Proved = false },
 		cases.NeedCheckOver:      func(f *cases.Facts) { f.CheckOver = false },
 		cases.NeedWaiting:        func(f *cases.Facts) { f.Waiting = false },
+		cases.NeedMilder:         func(f *cases.Facts) { f.Lapsed = false },
 	}
 	seen := map[cases.Need]bool{}
 	for _, row := range cases.Table() {

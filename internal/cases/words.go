@@ -70,6 +70,8 @@ func (a Action) Chinese() string {
 		return "再次失效"
 	case Escalate:
 		return "报省级清单"
+	case Lapse:
+		return "按从轻的新政策不再成立"
 	}
 	return string(a)
 }
@@ -118,6 +120,8 @@ func (n Need) words() (en, zh string) {
 		return "the test charge is neither failed nor overdue", "试充电未失败且未逾期"
 	case NeedWaiting:
 		return "not waiting for long enough", "等待未满规定工作日"
+	case NeedMilder:
+		return "a ground still holds by the policy in force", "按现行政策仍有依据成立"
 	}
 	return "", ""
 }

@@ -40,6 +40,7 @@ type Suspicion struct {
 	Day        time.Time // on whose end the rules hold
 	PeriodDays int
 	Joins      string // the case that it is a relapse of
+	CheckDays  int    // no_energy alone: a check is opened, and a test charge is due within these; 0: a case
 	Dossier    *cases.Dossier
 }
 
@@ -71,6 +72,9 @@ func (r *Registry) OpenCase(ctx context.Context, s *Suspicion) (c Case, ok bool,
 				return err
 			}
 			c = Case{ID: fmt.Sprintf("LF-%d-%04d", year, n+1), Opened: now, Policy: s.Policy}
+			if s.CheckDays > 0 {
+				action, c.Deadline = cases.OpenCheck, startOfDay(now).AddDate(0, 0, s.CheckDays+1)
+			}
 		}
 		c.Pile, c.Serial, c.Township, c.Grounds = s.Pile, s.Serial, s.Township, s.Grounds
 		c.PeriodDays, c.Suspected, c.Since, c.Escalated = s.PeriodDays, s.Day.AddDate(0, 0, 1), now, false
@@ -129,12 +133,16 @@ func (r *Registry) ActOnCase(ctx context.Context, id string, step CaseStep) (c C
 			return err
 		}
 		p := policies.At(now)
-		facts := factsOf(&c, rec, &step, p, now)
+		calendar, err := calendarOf(ctx, tx)
+		if err != nil {
+			return err
+		}
+		facts := factsOf(&c, rec, &step, p, calendar, now)
 		from := c.State
 		if c.State, err = cases.Next(from, step.Action, step.Role, facts); err != nil {
 			return err
 		}
-		if err := c.apply(ctx, tx, &step, p, from, now); err != nil {
+		if err := c.apply(ctx, tx, &step, p, calendar, from, now); err != nil {
 			return err
 		}
 		detail := &step.Detail
@@ -148,7 +156,7 @@ func (r *Registry) ActOnCase(ctx context.Context, id string, step CaseStep) (c C
 		if err != nil {
 			return err
 		}
-		if step.Action == cases.Notify {
+		if step.Action == cases.Notify || step.Action == cases.Suspect {
 			if err := remind(ctx, tx, &c, now); err != nil {
 				return err
 			}
@@ -167,7 +175,7 @@ func caseTerms(p *policy.Policy) cases.Terms {
 }
 
 // factsOf gathers what the needs of a step are looked up in.
-func factsOf(c *Case, rec []cases.Entry, step *CaseStep, p *policy.Policy, now time.Time) cases.Facts {
+func factsOf(c *Case, rec []cases.Entry, step *CaseStep, p *policy.Policy, calendar cases.Calendar, now time.Time) cases.Facts {
 	f := cases.Facts{
 		Person: step.Person, Text: step.Text, PolicyDocument: p.Case.Document, Served: !c.Served.IsZero(), Extended: c.Extended, ConfirmedBy: c.ConfirmedBy,
 		PeriodOver: !c.Deadline.IsZero() && !now.Before(c.Deadline), SilenceOnly: true, Proved: !c.Proved.IsZero(),
@@ -184,7 +192,10 @@ func factsOf(c *Case, rec []cases.Entry, step *CaseStep, p *policy.Policy, now t
 	var services []cases.Service
 	for i, e := range rec {
 		switch e.Action {
-		case cases.Suspect, cases.Relapse:
+		case cases.OpenCheck, cases.Suspect, cases.Relapse:
+			if len(e.Evidence) == 0 {
+				continue // a check that has become a case rests on the dossier of its opening
+			}
 			f.DossierHash = e.Evidence[0].SHA256
 			f.Arguments, f.Inspected, services = 0, false, nil // of the suspicion before
 		case cases.Statement:
@@ -208,30 +219,39 @@ func factsOf(c *Case, rec []cases.Entry, step *CaseStep, p *policy.Policy, now t
 	if s := step.Detail.Service; s != nil {
 		f.ServiceValid = s.Check(services) == nil && !s.On.After(now)
 	}
-	due, ok := cases.Due(c.Due(), now, cases.Calendar{}, caseTerms(p))
-	f.Waiting = ok && due.Action == cases.Escalate
+	due, ok := cases.Due(c.Due(), now, calendar, caseTerms(p))
+	f.Waiting, f.CheckOver = ok && due.Action == cases.Escalate, ok && due.Action == cases.Suspect
+	f.Lapsed = step.Action == cases.Lapse // the platform says so, having looked
 	return f
 }
 
 // apply does what a step means for the case and its pile.
-func (c *Case) apply(ctx context.Context, tx *sql.Tx, step *CaseStep, p *policy.Policy, from cases.State, now time.Time) error {
+func (c *Case) apply(ctx context.Context, tx *sql.Tx, step *CaseStep, p *policy.Policy, calendar cases.Calendar, from cases.State, now time.Time) error {
 	if c.State != from {
 		c.Since, c.Escalated = now, false
 	}
 	switch step.Action {
 	case cases.Serve:
 		if on, ok := step.Detail.Service.Effective(caseTerms(p)); ok {
-			c.Served, c.Deadline = on, cases.Calendar{}.Deadline(on, c.PeriodDays)
+			c.Served, c.Deadline = on, calendar.Deadline(on, c.PeriodDays)
 		}
 	case cases.Extend:
 		c.Extended = true
-		c.Deadline = cases.Lengthened(c.Deadline, cases.Calendar{}.Deadline(c.Deadline.Add(-time.Second), max(c.PeriodDays, 1)))
+		c.Deadline = cases.Lengthened(c.Deadline, calendar.Deadline(c.Deadline.Add(-time.Second), max(c.PeriodDays, 1)))
 		step.Detail.Until = c.Deadline
 	case cases.Dismiss:
 		if c.DismissedUntil = step.Detail.Until; c.DismissedUntil.IsZero() {
 			c.DismissedUntil = startOfDay(now).AddDate(0, 0, p.DismissalHolds)
 		}
 		step.Detail.Until = c.DismissedUntil
+	case cases.Inspect:
+		if from == cases.Checking && step.Detail.Inspection.Failed() {
+			c.Deadline = now // the test charge was made and failed: nothing is waited for
+		}
+	case cases.Suspect:
+		c.Deadline = time.Time{} // of the check
+	case cases.Lapse:
+		c.DismissedUntil = now // the rule may ask again, if it ever holds
 	case cases.Confirm:
 		c.ConfirmedBy = step.Person
 	case cases.Escalate:
@@ -346,13 +366,17 @@ func (r *Registry) DueCases(ctx context.Context) (due []Case, err error) {
 	if err != nil {
 		return nil, err
 	}
-	open, err := r.Cases(ctx, CaseQuery{States: []cases.State{cases.Suspected, cases.Notified, cases.Overdue}})
+	calendar, err := r.Calendar(ctx)
+	if err != nil {
+		return nil, err
+	}
+	open, err := r.Cases(ctx, CaseQuery{States: []cases.State{cases.Checking, cases.Suspected, cases.Notified, cases.Overdue}})
 	if err != nil {
 		return nil, err
 	}
 	terms := caseTerms(policies.At(now))
 	return slices.DeleteFunc(open, func(c Case) bool {
-		_, ok := cases.Due(c.Due(), now, cases.Calendar{}, terms)
+		_, ok := cases.Due(c.Due(), now, calendar, terms)
 		return !ok
 	}), nil
 }
@@ -363,7 +387,11 @@ func (r *Registry) PassCase(ctx context.Context, c *Case) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	due, ok := cases.Due(c.Due(), r.now(), cases.Calendar{}, caseTerms(policies.At(r.now())))
+	calendar, err := r.Calendar(ctx)
+	if err != nil {
+		return false, err
+	}
+	due, ok := cases.Due(c.Due(), r.now(), calendar, caseTerms(policies.At(r.now())))
 	if !ok {
 		return false, nil
 	}

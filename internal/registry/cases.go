@@ -37,7 +37,7 @@ type Case struct {
 	PeriodDays int
 
 	Served         time.Time // takes or took effect; zero before
-	Deadline       time.Time
+	Deadline       time.Time // of the period after service; of a check, when the test charge is due
 	Extended       bool
 	Escalated      bool // in State
 	Relapses       int
@@ -56,7 +56,7 @@ type CaseGround struct {
 
 // Due is what deadlines depend on.
 func (c *Case) Due() *cases.Case {
-	return &cases.Case{State: c.State, Since: c.Since, Served: !c.Served.IsZero(), Deadline: c.Deadline, Escalated: c.Escalated}
+	return &cases.Case{State: c.State, Since: c.Since, CheckBy: c.Deadline, Served: !c.Served.IsZero(), Deadline: c.Deadline, Escalated: c.Escalated}
 }
 
 const caseFields = `id, operator, pile, serial, township, state, since, opened, suspected, grounds, policy, period_days, served, deadline,

@@ -172,16 +172,5 @@ func (r *Registry) PlatformOutages(ctx context.Context, partition int, from, unt
 
 // NeighboursOf gives the public and dedicated piles of an operator in a township.
 func (r *Registry) NeighboursOf(ctx context.Context, operator charge.OperatorID, township charge.DivisionCode) ([]charge.PileID, error) {
-	var all []charge.PileID
-	err := each(ctx, r.read, func(rows *sql.Rows) error {
-		id := charge.PileID{Operator: operator}
-		err := rows.Scan(&id.Equipment)
-		all = append(all, id)
-		return err
-	}, `SELECT p.pile FROM piles p JOIN stations s ON s.id = p.station_id WHERE p.operator = ? AND p.township = ? AND s.kind IN (?, ?) ORDER BY p.pile`,
-		string(operator), string(township), string(charge.Public), string(charge.Dedicated))
-	if err != nil {
-		return nil, fmt.Errorf("find piles of %s in %s: %w", operator, township, err)
-	}
-	return all, nil
+	return r.pilesWhere(ctx, "p.operator = ? AND p.township = ? AND s.kind IN (?, ?)", string(operator), string(township), string(charge.Public), string(charge.Dedicated))
 }

@@ -26,6 +26,7 @@ const (
 	Townships  Table = "townships"
 	Statistics Table = "statistics"
 	TargetFile Table = "targets"
+	Holidays   Table = "holidays"
 )
 
 // Imported counts a file's rows by what became of them.

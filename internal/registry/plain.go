@@ -27,10 +27,11 @@ var (
 	townshipTable = plainTable{Townships, columnsOf("township", "township", "lng", "lat", "crs", "population", "grid_headroom_kva", "road_class", "tags"), 1, readTownshipFacts}
 	statTable     = plainTable{Statistics, columnsOf("division,indicator,date,value", "division", "indicator", "date", "value", "source"), 3, readStatistic}
 	targetTable   = plainTable{TargetFile, columnsOf("division,indicator,year,value,kind,comparison", "division", "indicator", "year", "value", "kind", "comparison", "document"), 3, readTargetRow}
+	holidayTable  = plainTable{Holidays, columnsOf("date,kind", "date", "kind", "name", "document"), 1, readHoliday}
 )
 
 func plainTableOf(t Table) (plainTable, bool) {
-	for _, one := range []plainTable{townshipTable, statTable, targetTable} {
+	for _, one := range []plainTable{townshipTable, statTable, targetTable, holidayTable} {
 		if one.name == t {
 			return one, true
 		}
@@ -163,7 +164,7 @@ func (st *plainStage) check(ctx context.Context, q querier, _ time.Time, bad *Im
 		return done, err
 	}
 	for _, row := range st.rows {
-		if code := row.fields[0]; code != "" && !divisions[code] {
+		if code := row.fields[0]; code != "" && st.table.name != Holidays && !divisions[code] {
 			bad.add(row.line, st.table.columns[0].name, "unknown division %s", code)
 		}
 		switch before, ok := present[st.table.key(row.fields)]; {
