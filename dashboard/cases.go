@@ -25,6 +25,7 @@ import (
 // A Procedure is the cases of long-failed piles and what is done with them; *registry.Registry keeps them.
 type Procedure interface {
 	Cases(ctx context.Context, q registry.CaseQuery) ([]registry.Case, error)
+	CaseVersion(ctx context.Context) (int64, error)
 	CaseByID(ctx context.Context, id string) (registry.Case, error)
 	CaseRecord(ctx context.Context, id string) ([]cases.Entry, error)
 	CaseDossier(ctx context.Context, id string) ([]byte, error)
@@ -126,21 +127,29 @@ func (d *Dashboard) document() string {
 }
 
 func (d *Dashboard) getCases(w http.ResponseWriter, r *http.Request) error {
+	v, err := d.caseRows(r)
+	if err != nil {
+		return err
+	}
+	return reply(w, r, v)
+}
+
+// caseRows finds the cases that are asked for, as far as the viewer may see them.
+func (d *Dashboard) caseRows(r *http.Request) (found casesView, err error) {
 	v := viewerOf(r)
 	q := registry.CaseQuery{Operator: charge.OperatorID(r.URL.Query().Get("operator"))}
 	if state := r.URL.Query().Get("state"); state != "" {
 		if !slices.Contains(cases.States(), cases.State(state)) {
-			return badRequest(fmt.Sprintf("state %q: want one of the states of docs/cases.md", clip(state)))
+			return found, badRequest(fmt.Sprintf("state %q: want one of the states of docs/cases.md", clip(state)))
 		}
 		q.States = []cases.State{cases.State(state)}
 	}
 	if !v.mayNameOperator(string(q.Operator)) {
-		return notFound("no operator has the id " + clip(string(q.Operator)))
+		return found, notFound("no operator has the id " + clip(string(q.Operator)))
 	}
 	if r.URL.Query().Get("division") != "" || v.Role != registry.Operator {
-		var err error
 		if q.Division, err = d.divisionOf(r); err != nil {
-			return err
+			return found, err
 		}
 	}
 	if v.Role == registry.Operator {
@@ -148,20 +157,20 @@ func (d *Dashboard) getCases(w http.ResponseWriter, r *http.Request) error {
 	}
 	all, err := d.registry.Cases(r.Context(), q)
 	if err != nil {
-		return err
+		return found, err
 	}
-	rows, totals := []caseView{}, map[cases.State]int{}
+	found = casesView{Cases: []caseView{}, Totals: map[cases.State]int{}, Document: d.document()}
 	for i := range all {
 		switch v.sightOfCase(&all[i]) {
 		case wholly:
-			rows = append(rows, d.viewCase(&all[i]))
+			found.Cases = append(found.Cases, d.viewCase(&all[i]))
 		case openly:
-			rows = append(rows, openCaseView(d.viewCase(&all[i])))
+			found.Cases = append(found.Cases, openCaseView(d.viewCase(&all[i])))
 		case hidden:
 		}
-		totals[all[i].State]++
+		found.Totals[all[i].State]++
 	}
-	return reply(w, r, map[string]any{"cases": rows, "totals": totals, "document": d.document()})
+	return found, nil
 }
 
 // openCaseView is what the public sees of a case that was decided.

@@ -328,6 +328,8 @@ func (d *Dashboard) subscribe(ctx context.Context, c *client, v *viewer, name st
 		return d.hub.subscribe(c, name, seen, hasSeen, func() *topic {
 			return &topic{subject: &eventsSubject{division: division, want: want, recent: d.recent, state: d.coverage, sent: d.version()}}
 		})
+	case "cases":
+		return d.subscribeCases(c, v, name, rest, seen, hasSeen)
 	case "pile":
 		return d.subscribePile(ctx, c, v, name, rest)
 	}

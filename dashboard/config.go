@@ -45,4 +45,5 @@ const (
 	stopWithin      = 3 * time.Second
 	retryEvery      = time.Second // after the log or the registry did not answer
 	lookEvery       = 2 * time.Second
+	casesEvery      = time.Second
 )

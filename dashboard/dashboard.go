@@ -144,6 +144,7 @@ type Dashboard struct {
 	findings once[time.Time, map[charge.OperatorID]*findings]
 	gaps     gaps
 	hub      *hub
+	board    *caseBoard
 	token    *fileToken
 	oidc     *oidcSignIn // nil without a provider
 	sealed   *sealer
@@ -206,7 +207,7 @@ func newDashboard(cfg *Config, data string, files fs.FS, from Sources, log *slog
 	}
 	d := &Dashboard{
 		cfg: cfg, log: log, divisions: from.Divisions, registry: from.Registry, feed: from.Feed, history: from.History,
-		coverage: newCoverage(), recent: &recent{}, hub: newHub(log, reg), token: token, oidc: oidc, sealed: sealed, assets: assets, build: assets.build,
+		coverage: newCoverage(), recent: &recent{}, hub: newHub(log, reg), board: &caseBoard{}, token: token, oidc: oidc, sealed: sealed, assets: assets, build: assets.build,
 		requestPace: requestPace, signInPace: signInPace, signIns: newSignInMetrics(reg),
 		requests: newRequestMetrics(reg),
 		// Without CheckOrigin the library lets only the page's own origin in.

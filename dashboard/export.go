@@ -53,10 +53,10 @@ func (d *Dashboard) getExport(w http.ResponseWriter, r *http.Request) error {
 		return badRequest(fmt.Sprintf("lang %q: want zh or en", clip(lang)))
 	}
 	make, ok := map[string]func(*http.Request, words) (*sheet, error){
-		"townships": d.townshipSheet, "operators": d.operatorSheet, "targets": d.targetSheet, "load": d.loadSheet,
+		"townships": d.townshipSheet, "operators": d.operatorSheet, "targets": d.targetSheet, "load": d.loadSheet, "cases": d.caseSheet,
 	}[table]
 	if !ok || format != "csv" && format != "xlsx" {
-		return notFound("no such file; there are townships, operators, targets and load, as .csv and .xlsx")
+		return notFound("no such file; there are townships, operators, targets, load and cases, as .csv and .xlsx")
 	}
 	if err := d.notLoaded(); err != nil {
 		return err

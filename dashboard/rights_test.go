@@ -177,6 +177,9 @@ var matrix = []struct {
 	{"GET /api/v1/export/{file}", "/api/v1/export/targets.csv?division=37", "", "401 404 404 200 404 200 200 403 404"},
 	{"GET /api/v1/export/{file}", "/api/v1/export/load.csv", "", "401 200 200 200 200 404 200 403 200"},
 	{"GET /api/v1/export/{file}", "/api/v1/export/load.csv?division=3701", "", "401 404 404 200 404 404 200 403 404"},
+	{"GET /api/v1/export/{file}", "/api/v1/export/cases.csv", "", "401 200 200 200 200 200 200 403 200"},
+	{"GET /api/v1/export/{file}", "/api/v1/export/cases.xlsx?division=3701", "", "401 404 404 200 404 200 200 403 404"},
+	{"GET /api/v1/export/{file}", "/api/v1/export/cases.csv?operator=MA3CLQP02", "", "401 200 200 200 200 404 200 403 200"},
 	{"GET /api/v1/export/{file}", "/api/v1/export/accounts.csv", "", "401 404 404 404 404 404 404 403 404"},
 	{"GET /api/v1/cases", "/api/v1/cases", "", "401 200 200 200 200 200 200 403 200"},
 	{"GET /api/v1/cases", "/api/v1/cases?division=3701", "", "401 404 404 200 404 200 200 403 404"},
@@ -404,6 +407,13 @@ var topicMatrix = []struct{ topic, want string }{ // viewer:371721 officer:37172
 	{"pile:MA3CLQP02:P1", "+ + + + - + +"},
 	{"pile:MA3CLQP02:HOME", "+ + + + - + +"},
 	{"pile:MA3CLQP02:FAR", "- - + - - + -"},
+	{"cases:37", "- - + - - + -"},
+	{"cases:371721", "+ + + + - + +"},
+	{"cases:3701", "- - + - - + -"},
+	{"cases:op:MA3CLQP01", "- - + - + + -"},
+	{"cases:op:MA3CLQP02", "- - + - - + -"},
+	{"cases:public:37", "- - - - - - -"},
+	{"cases:99", "- - - - - - -"},
 }
 
 func TestEveryTopicForEveryRole(t *testing.T) {

@@ -1,10 +1,12 @@
 // @ts-check
 import { html } from './vendor/htm/standalone.mjs';
 import { me, useGet } from './api.js';
+import { ExportLinks } from './export.js';
 import { Failed, Reading, Segments } from './figure.js';
 import { moment, NO_DATA, num, pileNumber } from './format.js';
 import { t, term, Zh } from './i18n.js';
 import { href, route, setQuery } from './route.js';
+import { useTopics } from './live.js';
 import { useStore, useStores } from './store.js';
 
 const REFRESH = 15_000;
@@ -32,7 +34,13 @@ function dueText(c) {
 /** All cases that the viewer may see, by state, deadline and division. */
 export function CasesPage() {
   const [{ query }, who] = useStores([route, me]);
-  const { data, error, retry } = useGet('cases', { division: query.division, operator: query.operator }, REFRESH);
+  // Live, but for a filter that no topic has.
+  const own = who && who.role === 'operator', division = query.division || who?.home || '';
+  const filtered = query.operator && !own || query.division && own;
+  const name = own ? `cases:op:${who.scope}` : `cases:${who && !who.may.includes('cases') ? 'public:' : ''}${division}`;
+  const [told] = useTopics(filtered || !who ? [] : [name]);
+  const got = useGet(filtered || told?.error ? 'cases' : null, { division: query.division, operator: query.operator }, REFRESH);
+  const { error, retry } = got, data = told?.data || got.data;
   if (error && !data) return html`<${Failed} error=${error} retry=${retry} />`;
   if (!data) return html`<${Reading} />`;
   const wanted = query.state || 'open';
@@ -51,6 +59,7 @@ export function CasesPage() {
           <td><${Zh}>${c.county_name} ${c.township_name} · ${c.station_name}<//> · ${t('pileNo', { n: pileNumber(c.pile) })}</td>
           <td><${Zh}>${c.operator_name}<//></td><td>${c.grounds.map((/** @type {any} */ g) => term('rule_', g.rule)).join('、') || NO_DATA}</td>
           <td>${term('case_', c.state)}${c.relapses > 0 && ` · ${t('caseRelapse', { n: num(c.relapses) })}`}</td><td class="n">${moment(c.since)}</td><td class="n">${dueText(c)}</td></tr>`)}</tbody></table>`}
+      <${ExportLinks} table="cases" params=${{ division: query.division, operator: query.operator, state: STATES.includes(wanted) ? wanted : '' }} />
       ${rows.length === 0 && html`<p class="empty">${t('casesNone')}</p>`}
     </section></article>`;
 }

@@ -45,6 +45,12 @@ const merges = {
     const fresh = delta.events.filter((/** @type {any} */ e) => !known.has(e.id)).map((/** @type {any} */ e) => ({ ...e, fresh: true }));
     return { events: [...fresh, ...old.events].slice(0, EVENTS_KEPT) };
   },
+  cases(/** @type {any} */ old, /** @type {any} */ delta) {
+    const known = new Map([...old.cases, ...delta.cases].map((/** @type {any} */ c) => [c.id, c]));
+    const due = (/** @type {any} */ c) => c.deadline ? Date.parse(c.deadline) : Infinity;
+    const order = (/** @type {any} */ a, /** @type {any} */ b) => (due(a) === due(b) ? 0 : due(a) - due(b)) || Date.parse(a.since) - Date.parse(b.since) || (a.id < b.id ? -1 : 1);
+    return { ...delta, cases: [...known.values()].sort(order) };
+  },
   pile(/** @type {any} */ old, /** @type {any} */ delta) {
     const connectors = new Map([...old.connectors, ...delta.connectors].map((/** @type {any} */ c) => [c.connector, c]));
     return { connectors: [...connectors.values()] };

@@ -252,6 +252,14 @@ func (r *Registry) AuditCases(ctx context.Context, head string) (entries, dossie
 	return entries, dossiers, err
 }
 
+// CaseVersion is the number of the record's last entry, 0 while there is none.
+func (r *Registry) CaseVersion(ctx context.Context) (seq int64, err error) {
+	if err := r.read.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM case_record").Scan(&seq); err != nil {
+		return 0, fmt.Errorf("find the record's last entry: %w", err)
+	}
+	return seq, nil
+}
+
 // CaseHead is the last entry of the record; ok is false while there is none.
 func (r *Registry) CaseHead(ctx context.Context) (e cases.Entry, ok bool, err error) {
 	last, err := lastEntry(ctx, r.read)
