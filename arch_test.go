@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"internal/charge":       {},
 	"internal/availability": {"internal/charge"},
 	"internal/cases":        {"internal/charge"},
+	"internal/inspection":   {},
 	"internal/projection":   {"internal/charge"},
 	"internal/quality":      {"internal/charge"},
 	"internal/ranking":      {"internal/charge"},
@@ -33,7 +34,7 @@ var mayImport = map[string][]string{
 	"internal/journal":      {"internal/charge"},
 	"internal/series":       {"internal/charge"},
 	"internal/policy":       {"internal/charge"},
-	"internal/registry":     {"internal/charge", "internal/policy", "internal/cases"},
+	"internal/registry":     {"internal/charge", "internal/policy", "internal/cases", "internal/inspection"},
 	"internal/testprog":     {},
 }
 

@@ -28,6 +28,7 @@ type RegistryCmd struct {
 	Excuse     RegistryExcuseCmd     `cmd:"" help:"List, grant and refuse claims of excused time."`
 	Policy     RegistryPolicyCmd     `cmd:"" help:"Show, import and list versions of the policy."`
 	Case       RegistryCaseCmd       `cmd:"" help:"Cases of long-failed piles: list, show and verify them."`
+	Inspection RegistryInspectionCmd `cmd:"" help:"Random inspections: draw piles and inspectors, record what was found."`
 	Audit      RegistryAuditCmd      `cmd:"" help:"Find any change in the record and the dossiers of cases."`
 	Account    RegistryAccountCmd    `cmd:"" help:"Who may sign in to the dashboard: people's accounts and API tokens."`
 }

@@ -45,13 +45,6 @@ func (c *RegistryConfirmListCmd) Run(ctx context.Context, log *slog.Logger, out 
 	})
 }
 
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
 // RegistryConfirmAcceptCmd is `pilewatch registry confirm accept ID --by NAME`.
 type RegistryConfirmAcceptCmd struct {
 	ID int64  `arg:"" help:"As list shows it."`

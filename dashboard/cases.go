@@ -97,28 +97,25 @@ type caseFile struct {
 func (d *Dashboard) viewCase(c *registry.Case) caseView {
 	v := caseView{
 		ID: c.ID, Pile: c.Pile.String(), Operator: c.Pile.Operator, Township: c.Township, TownshipName: d.coverage.name(c.Township),
-		CountyName: d.coverage.name(c.Township.Parent()), Serial: c.Serial, State: c.State, StateZH: c.State.Chinese(), Since: utcOf(c.Since),
-		Opened: utcOf(c.Opened), Grounds: c.Grounds, Policy: c.Policy, PeriodDays: c.PeriodDays, Served: utcOf(c.Served), Deadline: utcOf(c.Deadline),
-		Extended: c.Extended, Escalated: c.Escalated, Relapses: c.Relapses, DismissedUntil: utcOf(c.DismissedUntil), Step: c.Step,
+		CountyName: d.coverage.name(c.Township.Parent()), Serial: c.Serial, State: c.State, StateZH: c.State.Chinese(), Since: orNull(c.Since),
+		Opened: orNull(c.Opened), Grounds: c.Grounds, Policy: c.Policy, PeriodDays: c.PeriodDays, Served: orNull(c.Served), Deadline: orNull(c.Deadline),
+		Extended: c.Extended, Escalated: c.Escalated, Relapses: c.Relapses, DismissedUntil: orNull(c.DismissedUntil), Step: c.Step,
 	}
 	if p, ok := d.divisions.Pile(c.Pile); ok {
 		v.StationName = p.Station.Name
 	}
-	for _, o := range d.divisions.Operators() {
-		if o.ID == c.Pile.Operator {
-			v.OperatorName = o.Name
-		}
-	}
+	v.OperatorName = d.operatorName(c.Pile.Operator)
 	return v
 }
 
-// utcOf gives a time in UTC, nil for none.
-func utcOf(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
+// operatorName gives an operator's name, "" for one that is not registered.
+func (d *Dashboard) operatorName(id charge.OperatorID) string {
+	for _, o := range d.divisions.Operators() {
+		if o.ID == id {
+			return o.Name
+		}
 	}
-	t = t.UTC()
-	return &t
+	return ""
 }
 
 // document is the regulation in force, "" on trial.

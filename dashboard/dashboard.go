@@ -48,6 +48,7 @@ type Divisions interface {
 type Registry interface {
 	People
 	Procedure
+	Inspections
 	Ping(ctx context.Context) error
 	DivisionsAsOf(ctx context.Context) (string, error)
 	TownshipStates(ctx context.Context) ([]charge.TownshipState, error)

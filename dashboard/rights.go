@@ -234,6 +234,14 @@ func (v *viewer) person() string { return v.name }
 // without a name of their own.
 func (v *viewer) mayAct() bool { return v.account != 0 }
 
+// inspects is why the viewer cannot draw inspections or record one; nil where it can.
+func (v *viewer) inspects() error {
+	if v.Role != registry.Officer || !v.mayAct() {
+		return newProblem(http.StatusConflict, "not possible", "only an officer who has signed in with an account inspects")
+	}
+	return nil
+}
+
 // caseRole is the viewer's in the table of package cases.
 func (v *viewer) caseRole() cases.Role {
 	switch v.Role {

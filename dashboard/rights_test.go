@@ -191,6 +191,15 @@ var matrix = []struct {
 	{"GET /api/v1/cases/{id}/documents/{document}", "/api/v1/cases/{case}/documents/other", "", "401 404 404 404 404 404 404 403 404"},
 	{"POST /api/v1/cases/{id}/{action}", "/api/v1/cases/{case}/destroy", `{"seen":1}`, "401 404 404 404 404 404 404 403 404"},
 	{"POST /api/v1/cases/{id}/{action}", "/api/v1/cases/{case}/notify", `{"seen":0,"text":"x"}`, "401 409 409 409 409 409 409 403 409"},
+	{"GET /api/v1/inspections", "/api/v1/inspections", "", "401 404 200 200 404 404 200 403 200"},
+	{"GET /api/v1/inspections", "/api/v1/inspections?division=3701", "", "401 404 404 200 404 404 200 403 404"},
+	{"POST /api/v1/inspections", "/api/v1/inspections", `{"division":"370102","count":9,"inspectors":["甲","乙"]}`, "401 404 404 409 404 404 409 403 404"},
+	{"POST /api/v1/inspections", "/api/v1/inspections", `{"division":"371721","count":99,"inspectors":["甲","乙","丙"],"seed":"一号"}`, "401 404 409 409 404 404 409 403 201"},
+	{"GET /api/v1/inspections/{id}", "/api/v1/inspections/{draw}", "", "401 404 200 200 404 404 200 403 200"},
+	{"GET /api/v1/inspections/{id}/list", "/api/v1/inspections/{draw}/list", "", "401 404 200 200 404 404 200 403 200"},
+	{"POST /api/v1/inspections/{id}/{pile}", "/api/v1/inspections/{draw}/MA3CLQP01:P1", `{"at":"2025-03-01T00:00:00Z","text":"屏幕无显示"}`, "401 404 409 409 404 404 409 403 200"},
+	{"POST /api/v1/inspections/{id}/{pile}", "/api/v1/inspections/{draw}/MA3CLQP01:P1", `{"at":"2025-03-01T00:00:00Z","text":"再次"}`, "401 404 409 409 404 404 409 403 409"},
+	{"POST /api/v1/inspections/{id}/{pile}", "/api/v1/inspections/{draw}/MA3CLQP02:HOME", `{"at":"2025-03-01T00:00:00Z","text":"x"}`, "401 404 409 409 404 404 409 403 404"},
 	{"GET /api/v1/me", "/api/v1/me", "", "200 200 200 200 200 200 200 200 200"},
 	{"GET /api/v1/session", "/api/v1/session", "", "200 200 200 200 200 200 200 200 200"},
 	{"POST /api/v1/session", "/api/v1/session", `{"name":"settled","password":"wrong"}`, "401 401 401 401 401 401 401 401 401"},
@@ -319,7 +328,7 @@ func TestEveryRouteForEveryRole(t *testing.T) {
 			t.Fatalf("%s: %d answers for %d askers", line.path, len(want), len(askers))
 		}
 		method, _, _ := strings.Cut(line.route, " ")
-		line.path = strings.ReplaceAll(line.path, "{case}", s.caseID)
+		line.path = strings.NewReplacer("{case}", s.caseID, "{draw}", fmt.Sprintf("RI-%d-0001", time.Now().In(charge.Zone).Year())).Replace(line.path)
 		for i, who := range askers {
 			a := s.askAs(t, who, method, line.path, line.body)
 			if got := fmt.Sprint(a.StatusCode); got != want[i] {

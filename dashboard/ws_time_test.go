@@ -29,6 +29,7 @@ import (
 // A shelf is a registry of one county and two towns, in memory, so that it can be asked in a bubble.
 // It holds what the feed has published, as the registry does.
 type shelf struct {
+	Inspections
 	People // of which but one session is asked for
 	Figures
 	Decisions

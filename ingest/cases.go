@@ -39,6 +39,7 @@ type caseStore interface {
 	PileRejects(ctx context.Context, pile charge.PileID, from, to time.Time) ([]registry.RejectDay, error)
 	PlatformOutages(ctx context.Context, partition int, from, until time.Time) ([]charge.Span, error)
 	Qualities(ctx context.Context, month time.Time) (map[charge.OperatorID]registry.Quality, error)
+	InspectionsOf(ctx context.Context, pile charge.PileID, from, until time.Time) ([]registry.Inspection, error)
 	NeighboursOf(ctx context.Context, operator charge.OperatorID, township charge.DivisionCode) ([]charge.PileID, error)
 
 	Cases(ctx context.Context, q registry.CaseQuery) ([]registry.Case, error)

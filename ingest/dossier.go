@@ -18,7 +18,7 @@ func (p *procedure) suspicion(ctx context.Context, x *examined, day time.Time, f
 	from := day
 	d := &cases.Dossier{
 		Pile: pile.ID.String(), Known: names, Station: pile.Station.Name, Township: string(pile.Station.TermsAt(day).Township),
-		Changes: []cases.StatusChange{}, Rejects: []cases.Reject{}, Excuses: []cases.Excuse{}, Neighbours: []cases.Neighbour{},
+		Changes: []cases.StatusChange{}, Rejects: []cases.Reject{}, Excuses: []cases.Excuse{}, Neighbours: []cases.Neighbour{}, Inspected: []cases.Inspected{},
 	}
 	s := &registry.Suspicion{Pile: pile.ID, Township: pile.Station.TermsAt(day).Township, Policy: p.policies().At(day).Version, Day: day, Dossier: d}
 	for _, c := range pile.Connectors {
@@ -112,6 +112,15 @@ func (p *procedure) witnesses(ctx context.Context, d *cases.Dossier, s *registry
 		}
 		for _, r := range rejects {
 			d.Rejects = append(d.Rejects, cases.Reject{Date: r.Day.Format(time.DateOnly), Reason: r.Reason, Count: r.Messages})
+		}
+	}
+	for _, name := range s.Names {
+		found, err := p.store.InspectionsOf(ctx, name, from, until)
+		if err != nil {
+			return err
+		}
+		for _, one := range found {
+			d.Inspected = append(d.Inspected, cases.Inspected{Inspection: *one.Finding, Text: one.Text})
 		}
 	}
 	var err error

@@ -4,6 +4,7 @@ import { Account, DemoBar, FirstPassword, isStranger, may } from './account.js';
 import { me, whoAmI } from './api.js';
 import { CasePage } from './case.js';
 import { CasesPage, OpenCases } from './cases.js';
+import { InspectionPage, InspectionsPage } from './inspections.js';
 import { Coverage } from './coverage.js';
 import { EventsPage } from './events.js';
 import { Confirmations, Excuses } from './excuses.js';
@@ -32,7 +33,7 @@ const pages = /** @type {const} */ ([
   { part: '', word: 'overview' }, { part: 'coverage', word: 'coverage' }, { part: 'piles', word: 'piles' }, { part: 'operators', word: 'operators' }, { part: 'cases', word: 'cases' }, { part: 'quality', word: 'quality' }, { part: 'targets', word: 'targetsPage' }, { part: 'events', word: 'events' },
 ]);
 /** Pages that not everyone has, and what one must be allowed for them. @type {Record<string, string>} */
-const needs = { quality: 'records', rejects: 'records', unknown: 'records', excuses: 'excuses', confirmations: 'decisions' };
+const needs = { quality: 'records', rejects: 'records', unknown: 'records', excuses: 'excuses', confirmations: 'decisions', inspections: 'decisions' };
 const tabs = /** @type {const} */ (['', 'coverage', 'cases', 'piles']);
 
 /** @param {string} part */
@@ -59,6 +60,7 @@ function Page({ parts: [part = '', id = ''] }) {
     case 'confirmations': return html`<${Confirmations} />`;
     case 'quality': return html`<${Quality} />`;
     case 'station': return html`<${StationPage} key=${id} id=${id} />`;
+    case 'inspections': return id ? html`<${InspectionPage} key=${id} id=${id} />` : html`<${InspectionsPage} />`;
     case 'cases': return id ? html`<${CasePage} key=${id} id=${id} />` : html`<${CasesPage} />`;
     case 'rejects': return html`<${Rejects} />`;
     case 'unknown': return html`<${Unknown} />`;

@@ -7,6 +7,7 @@ import { moment, NO_DATA, num, pileNumber } from './format.js';
 import { t, term, Zh } from './i18n.js';
 import { href, route, setQuery } from './route.js';
 import { useTopics } from './live.js';
+import { SubNav } from './subnav.js';
 import { useStore, useStores } from './store.js';
 
 const REFRESH = 15_000;
@@ -46,7 +47,7 @@ export function CasesPage() {
   const wanted = query.state || 'open';
   const rows = data.cases.filter((/** @type {any} */ c) => wanted === 'open' ? OPEN.includes(c.state) : wanted === 'all' || c.state === wanted);
   const total = (/** @type {string[]} */ of) => of.reduce((n, s) => n + (data.totals[s] || 0), 0);
-  return html`<article class="cases">
+  return html`<${SubNav} part="cases" /><article class="cases">
     <${Trial} document=${data.document} />
     <section class="panel list" aria-labelledby="cases-title">
       <header><h1 id="cases-title">${t('cases')}</h1><p>${t('casesNote')}</p></header>

@@ -8,6 +8,7 @@ import { useStore } from './store.js';
 
 /** Pages that stand together under one entry of the bar, and what each needs. */
 const groups = /** @type {const} */ ({
+  cases: [{ part: 'cases', needs: '' }, { part: 'inspections', needs: 'decisions' }],
   operators: [{ part: 'operators', needs: '' }, { part: 'excuses', needs: 'excuses' }, { part: 'confirmations', needs: 'decisions' }],
   quality: [{ part: 'quality', needs: 'records' }, { part: 'rejects', needs: 'records' }, { part: 'unknown', needs: 'records' }],
 });

@@ -31,7 +31,15 @@ type Dossier struct {
 	Platform   PlatformRecord `json:"platform"`
 	Neighbours []Neighbour    `json:"neighbours"` // of the same operator and township, that were up
 	Others     int            `json:"others"`     // piles of the operator there, up or not
+	Inspected  []Inspected    `json:"inspected"`  // at random, in the window
 	Versions   Versions       `json:"versions"`
+}
+
+// An Inspected is what a random inspection found at the pile.
+type Inspected struct {
+	Inspection
+
+	Text string `json:"text"`
 }
 
 // A Name is an operator and number under which a pile was run.

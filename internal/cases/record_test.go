@@ -138,6 +138,7 @@ func dossier() *cases.Dossier {
 		Rejects:    []cases.Reject{{Date: "2026-05-03", Reason: "bad_time", Count: 12}},
 		Platform:   cases.PlatformRecord{Outages: []cases.Outage{}, UpMinutes: 43190, DownMinutes: 10, DelayP50MS: 120, DelayP99MS: 900},
 		Neighbours: []cases.Neighbour{{Pile: "MA1234567:P-2", Usable: 43000, Heard: 43200}},
+		Inspected:  []cases.Inspected{},
 		Versions:   cases.Versions{Registry: 17, Policy: "1", Program: "v1"},
 	}
 }

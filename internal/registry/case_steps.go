@@ -117,56 +117,62 @@ func (r *Registry) OpenCase(ctx context.Context, s *Suspicion) (c Case, ok bool,
 // or ErrCaseMoved says why not; nothing is changed then.
 func (r *Registry) ActOnCase(ctx context.Context, id string, step CaseStep) (c Case, err error) {
 	err = r.inWrite(ctx, func(tx *sql.Tx) error {
-		if c, err = caseByID(ctx, tx, id); err != nil {
-			return err
-		}
-		if step.Role != cases.Platform && step.Seen != c.Step {
-			return fmt.Errorf("%w: step %d is the last, %d was seen", ErrCaseMoved, c.Step, step.Seen)
-		}
-		now := r.now()
-		rec, err := readRecord(ctx, tx, id)
-		if err != nil {
-			return err
-		}
-		policies, err := loadPolicies(ctx, tx)
-		if err != nil {
-			return err
-		}
-		p := policies.At(now)
-		calendar, err := calendarOf(ctx, tx)
-		if err != nil {
-			return err
-		}
-		facts := factsOf(&c, rec, &step, p, calendar, now)
-		from := c.State
-		if c.State, err = cases.Next(from, step.Action, step.Role, facts); err != nil {
-			return err
-		}
-		if err := c.apply(ctx, tx, &step, p, calendar, from, now); err != nil {
-			return err
-		}
-		detail := &step.Detail
-		if detail.Service == nil && detail.Inspection == nil && len(detail.Arguments)+len(detail.Answers) == 0 && detail.Until.IsZero() && detail.Effects == nil {
-			detail = nil
-		}
-		c.Step, err = appendRecord(ctx, tx, cases.Entry{
-			Case: id, At: now, Person: step.Person, Name: step.Name, Role: step.Role, Action: step.Action, From: from, To: c.State, Text: step.Text,
-			Evidence: step.Evidence, Detail: detail,
-		})
-		if err != nil {
-			return err
-		}
-		if step.Action == cases.Notify || step.Action == cases.Suspect {
-			if err := remind(ctx, tx, &c, now); err != nil {
-				return err
-			}
-		}
-		return putCase(ctx, tx, &c)
+		c, err = r.actOnCase(ctx, tx, id, step)
+		return err
 	})
 	if err != nil {
 		return Case{}, fmt.Errorf("%s case %s: %w", step.Action, quote(id), err)
 	}
 	return c, nil
+}
+
+func (r *Registry) actOnCase(ctx context.Context, tx *sql.Tx, id string, step CaseStep) (Case, error) {
+	c, err := caseByID(ctx, tx, id)
+	if err != nil {
+		return c, err
+	}
+	if step.Role != cases.Platform && step.Seen != c.Step {
+		return c, fmt.Errorf("%w: step %d is the last, %d was seen", ErrCaseMoved, c.Step, step.Seen)
+	}
+	now := r.now()
+	rec, err := readRecord(ctx, tx, id)
+	if err != nil {
+		return c, err
+	}
+	policies, err := loadPolicies(ctx, tx)
+	if err != nil {
+		return c, err
+	}
+	calendar, err := calendarOf(ctx, tx)
+	if err != nil {
+		return c, err
+	}
+	p := policies.At(now)
+	facts := factsOf(&c, rec, &step, p, calendar, now)
+	from := c.State
+	if c.State, err = cases.Next(from, step.Action, step.Role, facts); err != nil {
+		return c, err
+	}
+	if err := c.apply(ctx, tx, &step, p, calendar, from, now); err != nil {
+		return c, err
+	}
+	detail := &step.Detail
+	if detail.Service == nil && detail.Inspection == nil && len(detail.Arguments)+len(detail.Answers) == 0 && detail.Until.IsZero() && detail.Effects == nil {
+		detail = nil
+	}
+	c.Step, err = appendRecord(ctx, tx, cases.Entry{
+		Case: id, At: now, Person: step.Person, Name: step.Name, Role: step.Role, Action: step.Action, From: from, To: c.State, Text: step.Text,
+		Evidence: step.Evidence, Detail: detail,
+	})
+	if err != nil {
+		return c, err
+	}
+	if step.Action == cases.Notify || step.Action == cases.Suspect {
+		if err := remind(ctx, tx, &c, now); err != nil {
+			return c, err
+		}
+	}
+	return c, putCase(ctx, tx, &c)
 }
 
 // Terms are those of a policy.
