@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"text/tabwriter"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -61,8 +60,7 @@ func (c *AccountListCmd) Run(ctx context.Context, log *slog.Logger, out io.Write
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "NAME\tFULL NAME\tROLE\tSTATE")
+		table := newTable(out, "NAME", "FULL NAME", "ROLE", "STATE")
 		for _, a := range all {
 			state := "-"
 			switch {
@@ -213,8 +211,7 @@ func (c *TokenListCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer,
 			}
 			return at.Format(time.RFC3339)
 		}
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "ID\tFOR\tROLE\tCREATED\tEXPIRES\tREVOKED")
+		table := newTable(out, "ID", "FOR", "ROLE", "CREATED", "EXPIRES", "REVOKED")
 		for _, t := range all {
 			fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, t.Grant, or(t.Created), or(t.Expires), or(t.Revoked))
 		}
@@ -250,8 +247,7 @@ func (c *AccountLogCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "AT\tWHO\tFROM\tACTION\tABOUT\tDETAIL")
+		table := newTable(out, "AT", "WHO", "FROM", "ACTION", "ABOUT", "DETAIL")
 		for _, n := range notes {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", n.At.Format(time.RFC3339), n.Who, n.Address, n.Action, n.About, n.Detail)
 		}

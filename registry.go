@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"text/tabwriter"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -203,8 +202,7 @@ func (c *RegistryListCmd) Run(ctx context.Context, log *slog.Logger, out io.Writ
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "ID\tUSERNAME\tCREATED\tREVOKED")
+		table := newTable(out, "ID", "USERNAME", "CREATED", "REVOKED")
 		for _, credential := range all {
 			revoked := "-"
 			if !credential.Revoked.IsZero() {

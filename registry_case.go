@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"pilewatch/ingest"
@@ -44,8 +43,7 @@ func (c *RegistryCaseListCmd) Run(ctx context.Context, log *slog.Logger, out io.
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "ID\tPILE\tSTATE\tSINCE\tDEADLINE\tGROUNDS")
+		table := newTable(out, "ID", "PILE", "STATE", "SINCE", "DEADLINE", "GROUNDS")
 		for _, one := range all {
 			deadline, grounds := "-", ""
 			if !one.Deadline.IsZero() {
@@ -75,8 +73,7 @@ func (c *RegistryCaseShowCmd) Run(ctx context.Context, log *slog.Logger, out io.
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "ENTRY\tAT\tPERSON\tROLE\tACTION\tSTATE\tTEXT\tHASH")
+		table := newTable(out, "ENTRY", "AT", "PERSON", "ROLE", "ACTION", "STATE", "TEXT", "HASH")
 		for _, e := range all {
 			fmt.Fprintf(table, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%.12s\n", e.Seq, e.At.In(charge.Zone).Format(time.RFC3339), e.Person, e.Role, e.Action, e.To, orDash(e.Text), e.Hash)
 		}
@@ -186,8 +183,7 @@ func (c *RegistryPolicyTryCmd) Run(ctx context.Context, log *slog.Logger, out io
 			return orDash(strings.Join(names, " "))
 		}
 		fmt.Fprintf(out, "at the end of %s, by the policies in force and by %s as if it had always been:\n", day.Format(time.DateOnly), other.Version)
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "PILE\tOPEN CASE\tNOW\tBY "+other.Version+"\tWOULD")
+		table := newTable(out, "PILE", "OPEN CASE", "NOW", "BY "+other.Version, "WOULD")
 		for _, t := range all {
 			would := "change grounds"
 			switch {

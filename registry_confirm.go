@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"text/tabwriter"
 	"time"
 
 	"pilewatch/internal/registry"
@@ -28,8 +27,7 @@ func (c *RegistryConfirmListCmd) Run(ctx context.Context, log *slog.Logger, out 
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "ID\tOF\tCOLUMN\tNOW\tASKED\tWHY\tENTERED")
+		table := newTable(out, "ID", "OF", "COLUMN", "NOW", "ASKED", "WHY", "ENTERED")
 		for _, one := range all {
 			of := "station " + string(one.Operator) + ":" + string(one.Station)
 			if one.Pile != "" {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"text/tabwriter"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -36,8 +35,7 @@ func (c *RegistryExcuseListCmd) Run(ctx context.Context, log *slog.Logger, out i
 		if err != nil {
 			return err
 		}
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "ID\tKIND\tSTATE\tOF\tFROM\tUNTIL\tCAUSE\tDOCUMENT\tBY\tJUDGE")
+		table := newTable(out, "ID", "KIND", "STATE", "OF", "FROM", "UNTIL", "CAUSE", "DOCUMENT", "BY", "JUDGE")
 		for _, e := range all {
 			of := "division " + string(e.Division)
 			if e.Operator != "" {

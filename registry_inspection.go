@@ -59,7 +59,7 @@ func printPicks(out io.Writer, picks []registry.Inspection) error {
 		}
 		table.row(p.Pile, p.Township, strings.Join(p.Inspectors, " "), found, test, orDash(p.Case))
 	}
-	return table.flush()
+	return table.Flush()
 }
 
 // RegistryInspectionListCmd is `pilewatch registry inspection list [ID]`.
@@ -91,7 +91,7 @@ func (c *RegistryInspectionListCmd) Run(ctx context.Context, log *slog.Logger, o
 		for _, d := range all {
 			table.row(d.ID, d.At.Format(time.RFC3339), d.By, d.Division, d.Count, d.Found, d.Seed)
 		}
-		return table.flush()
+		return table.Flush()
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"text/tabwriter"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -94,8 +93,7 @@ func (c *RegistryPolicyListCmd) Run(ctx context.Context, log *slog.Logger, out i
 			return err
 		}
 		inForce := all.At(time.Now()).Version
-		table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(table, "VERSION\tFROM\tENTERED\tIN FORCE")
+		table := newTable(out, "VERSION", "FROM", "ENTERED", "IN FORCE")
 		for _, f := range files {
 			entered, now := "-", ""
 			if !f.Entered.IsZero() {

@@ -24,8 +24,6 @@ func (t table) row(values ...any) {
 	fmt.Fprintln(t, strings.Join(texts, "\t"))
 }
 
-func (t table) flush() error { return t.Flush() }
-
 func orDash(s string) string {
 	if s == "" {
 		return "-"

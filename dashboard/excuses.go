@@ -167,27 +167,12 @@ func (d *Dashboard) overLimit(r *http.Request, shown []charge.Excuse) (map[int64
 			_, beyond := charge.WithinYearlyLimit(counted, limit)
 			for i := range of {
 				for _, s := range beyond {
-					from, until := laterOf(of[i].From, s.From), earlierOf(of[i].Until, s.Until)
-					over[of[i].ID] += max(0, until.Sub(from))
+					over[of[i].ID] += s.Overlap(charge.Span{From: of[i].From, Until: of[i].Until})
 				}
 			}
 		}
 	}
 	return over, nil
-}
-
-func laterOf(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
-func earlierOf(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // postExcuse enters a claim: an operator's for itself or its piles, an officer's for what lies in the scope.

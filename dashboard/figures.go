@@ -129,7 +129,7 @@ func (d *Dashboard) sumStations(ctx context.Context, p period) (map[stationKey]*
 	open, yesterday := make(map[charge.ConnectorKey]brokenSpell), startOfDay(time.Now()).AddDate(0, 0, -1)
 	end := func(s *stationSum, o brokenSpell) {
 		outage := availability.Outage{Start: o.start, End: o.end}
-		if !o.lastDay.Before(earlierOf(p.to, yesterday)) && o.end.Equal(o.lastDay.AddDate(0, 0, 1)) {
+		if (!o.lastDay.Before(p.to) || !o.lastDay.Before(yesterday)) && o.end.Equal(o.lastDay.AddDate(0, 0, 1)) {
 			outage.End = time.Time{} // it lasts; today's minutes may not be there yet
 		}
 		s.outages = append(s.outages, outage)

@@ -519,6 +519,82 @@ func TestADismissalRunsOut(t *testing.T) {
 	}
 }
 
+func TestAnOperatorThatCannotBeReachedIsDecidedAfterAPublicNotice(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, times(30, quiet)...)
+	s.look()
+	id := s.cases()[0].ID
+	s.must(s.act(id, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
+	serve := func(kind cases.ServiceKind, daysAgo int, failed bool) (registry.Case, error) {
+		return s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: kind, On: time.Now().AddDate(0, 0, -daysAgo), Evidence: "回执", Failed: failed}})
+	}
+	if _, err := serve(cases.PublicNotice, 80, false); err == nil {
+		t.Error("a public notice before anything else was tried: got no error")
+	}
+	s.must(serve(cases.Direct, 90, true))
+	s.must(serve(cases.Post, 85, true))
+	posted := time.Now().AddDate(0, 0, -80)
+	c := s.must(serve(cases.PublicNotice, 80, false))
+	if got := c.Served.Sub(posted).Round(time.Hour); got != 30*aDay {
+		t.Errorf("served %v after the posting, want 30 days", got)
+	}
+	if got := c.Deadline.Sub(c.Served); got < 30*aDay || got > 42*aDay { // a holiday may lie at its end
+		t.Errorf("the period ends %v after service, want 30 days and to a working day", got)
+	}
+	s.look()
+	if got := s.cases()[0].State; got != cases.Overdue {
+		t.Fatalf("after both: got %s, want overdue", got)
+	}
+	confirm := registry.CaseStep{Action: cases.Confirm, Person: "wang", Role: cases.ProvinceOfficer, Text: "理由", Document: "鲁能源〔2026〕1号", Seen: s.cases()[0].Step}
+	if _, err := s.registry.ActOnCase(t.Context(), id, confirm); err != nil {
+		t.Errorf("confirm: %v", err)
+	}
+}
+
+func TestANewOpenedOnPaperStopsNoClock(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, times(29, quiet)...)
+	s.look()
+	const again = "operator,station,pile,connector,serial,power_kw,opened\nMA3CLQP01,S1,P1,1,SN1,60,2025-01-29\n"
+	if _, err := s.registry.Import(t.Context(), registry.Piles, strings.NewReader(again)); err != nil {
+		t.Fatal(err)
+	}
+	s.refresh()
+	waiting, err := s.registry.Confirmations(t.Context())
+	if err != nil || len(waiting) != 1 || waiting[0].Field != "opened" {
+		t.Fatalf("what waits for an officer: got %+v, %v; want opened", waiting, err)
+	}
+	s.days(storyPile, 29, quiet)
+	s.look()
+	if all := s.cases(); len(all) != 1 {
+		t.Errorf("on the thirtieth day: got %d cases, want 1", len(all))
+	}
+}
+
+// The demonstrated repair of a relapse: 60 days dead, 3 alive, and again, and again.
+func TestSixtyDaysDeadAndThreeAliveRepeatedLosesItsPeriod(t *testing.T) {
+	s := newStory(t)
+	from, periods := 0, []int{}
+	for range 3 {
+		s.days(storyPile, from, append(times(60, quiet), well, well, well)...)
+		from += 63
+		for day := from - 63; day < from; day++ { // as the platform looks: a day at a time
+			if err := s.engine.closeDay(t.Context(), firstDay.AddDate(0, 0, day)); err != nil {
+				t.Fatal(err)
+			}
+			if all := s.cases(); len(all) > 0 && all[len(all)-1].State == cases.Suspected && (len(periods) == 0 || periods[len(periods)-1] != all[len(all)-1].PeriodDays) {
+				periods = append(periods, all[len(all)-1].PeriodDays)
+			}
+		}
+		if got := s.cases()[0].State; got != cases.Rectified {
+			t.Fatalf("after three good days: got %s, want rectified", got)
+		}
+	}
+	if all := s.cases(); len(all) != 1 || all[0].Relapses != 2 || !slices.Equal(periods, []int{30, 10, 0}) {
+		t.Errorf("got periods %v in %+v, want 30, 10 and none in one case", periods, all)
+	}
+}
+
 func TestSoldOnDay29TheClockGoesOn(t *testing.T) {
 	s := newStory(t)
 	s.days(storyPile, 0, times(29, quiet)...)

@@ -50,6 +50,11 @@ type Excuse struct {
 // A Span is a time from From to before Until.
 type Span struct{ From, Until time.Time }
 
+// Overlap is how long two spans last together, 0 where they are apart.
+func (s Span) Overlap(o Span) time.Duration {
+	return max(0, earlierOf(s.Until, o.Until).Sub(laterOf(s.From, o.From)))
+}
+
 // WithinYearlyLimit parts the time of excuses of one kind and one pile into what counts and what is
 // over the limit of a calendar year (Asia/Shanghai), the earliest first. Time that two of them share
 // is used once. Both parts are sorted and apart.

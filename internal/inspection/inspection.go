@@ -10,7 +10,7 @@ import (
 	"slices"
 )
 
-// Each inspection takes so many inspectors.
+// Inspectors is how many each inspection takes.
 const Inspectors = 2
 
 // A Pick is a pile that is to be inspected, and by whom.

@@ -307,10 +307,14 @@ func (r *Registry) PruneDays(ctx context.Context, now time.Time) (more bool, err
 			(SELECT day, partition, county, operator, kind, rural, dc FROM day_sum WHERE day < ? LIMIT ?)`, first},
 		{`DELETE FROM standing_change WHERE (month, operator, pile, connector, log_seq, nth) IN
 			(SELECT month, operator, pile, connector, log_seq, nth FROM standing_change WHERE month < ? LIMIT ?)`, month - evidenceMonths},
-		{`DELETE FROM pile_reject WHERE (day, operator, pile, reason) IN (SELECT day, operator, pile, reason FROM pile_reject WHERE day < ? LIMIT ?)`,
-			dayNumber(dayOfMonthNumber(month-evidenceMonths, 0))},
-		{"DELETE FROM platform_outage WHERE (partition, begins) IN (SELECT partition, begins FROM platform_outage WHERE ends < ? LIMIT ?)",
-			dayOfMonthNumber(month-evidenceMonths, 0).UnixMilli()},
+		{
+			`DELETE FROM pile_reject WHERE (day, operator, pile, reason) IN (SELECT day, operator, pile, reason FROM pile_reject WHERE day < ? LIMIT ?)`,
+			dayNumber(dayOfMonthNumber(month-evidenceMonths, 0)),
+		},
+		{
+			"DELETE FROM platform_outage WHERE (partition, begins) IN (SELECT partition, begins FROM platform_outage WHERE ends < ? LIMIT ?)",
+			dayOfMonthNumber(month-evidenceMonths, 0).UnixMilli(),
+		},
 	} {
 		err := r.inWrite(ctx, func(tx *sql.Tx) error {
 			done, err := tx.ExecContext(ctx, one.query, one.oldest, most)
