@@ -237,6 +237,25 @@ func TestThePageInABrowser(t *testing.T) {
 	}
 }
 
+// The bar's words are longest in English for an officer of the demo.
+func TestTheBarHasRoomForItsWords(t *testing.T) {
+	s := openSiteOf(t, web.Files, Config{}, func(s *site) { told(t, s) })
+	browser := startBrowser(t)
+	for _, lang := range []string{"zh", "en"} {
+		p := openTab(t, browser, 1440, 900)
+		p.signedIn(s)
+		p.do(chromedp.Navigate(s.url + "/#/settings"))
+		eval[chromedp.Void](p, fmt.Sprintf(`localStorage.setItem('lang', %q)`, lang))
+		p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(s.url+"/#/settings"))
+		p.shows("the page is drawn", `document.querySelector('.who')`)
+		eval[chromedp.Void](p, `document.querySelector('.who').textContent = '演示 · 菏泽市主管人员'; document.querySelector('.bar nav a').append(' 12,345')`)
+		for _, width := range []int64{1920, 1440, 1300, 1200, 1100, 820} {
+			p.do(chromedp.EmulateViewport(width, 900))
+			p.fits(width)
+		}
+	}
+}
+
 // fits wants no part of the page to lie beyond the window's right edge.
 func (p *tab) fits(width int64) {
 	p.t.Helper()
