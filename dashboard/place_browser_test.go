@@ -57,6 +57,7 @@ func TestThePagesOfPlaces(t *testing.T) {
 			p.do(chromedp.Focus(".days .strip"), chromedp.KeyEvent(kb.ArrowLeft))
 			p.shows("an arrow reads a day's minutes", fmt.Sprintf(`document.querySelector('.days-read').textContent.includes(%q) && document.querySelector('.days-read').textContent.includes('960')`, dateText(daysBack(2))))
 			p.shows("each definition has its name", `['可用率（本平台定义）', '可用率（美国 NEVI）', '可靠率（英国）', '69.6%'].every((w) => document.querySelector('.shares')?.textContent.includes(w))`)
+			p.shows("and what is asked for, in figures", `/要求不低于 \d+%/.test(document.querySelector('.shares').textContent)`)
 			p.click(button("放大"))
 			p.shows("the chart zooms", `![...document.querySelectorAll('.chart-tools button')].find((b) => b.textContent === '缩小').disabled`)
 			p.fits(width)

@@ -40,7 +40,7 @@ function Days({ id }) {
     <ul class="shares" aria-label=${t('availability')}>${data.availability.map((/** @type {any} */ a, /** @type {number} */ i) => html`<li key=${i} data-definition=${a.definition}>
       <span class="caption">${lang.value === 'zh' ? a.name_zh : a.name_en}</span><b class="kpi">${a.share === null ? NO_DATA : percent(a.up_min, a.of_min)}</b>
       <span class="caption">${a.from} ${t('until')} ${a.to}</span>
-      <span class="caption">${a.share === null ? t(/** @type {any} */ ('notMeasured_' + a.definition)) : t('ofMinutes', { up: num(a.up_min), of: num(a.of_min) })}${a.asked !== null && ` · ${t('asked', { n: percent(a.asked, 1, 0) })}`}</span></li>`)}</ul>`}
+      <span class="caption">${a.share === null ? t(/** @type {any} */ ('notMeasured_' + a.definition)) : t('ofMinutes', { up: num(a.up_min), of: num(a.of_min) })}${a.asked !== null && ` · ${t('asked', { share: percent(a.asked, 1, 0) })}`}</span></li>`)}</ul>`}
   </section>
   ${data && html`<section aria-labelledby="codes-title"><header><h2 id="codes-title">${t('faultCodes')}</h2><p>${t('faultCodesNote')}</p></header><${FaultTable} faults=${data.faults} labelledby="codes-title" /></section>
   ${data.corrections.length > 0 && html`<section aria-labelledby="late-title"><header><h2 id="late-title">${t('corrections')}</h2><p>${t('correctionsNote')}</p></header>
