@@ -30,6 +30,7 @@ var axePages = []struct{ path, drawn string }{
 	{"/#/nowhere", `document.querySelector('.empty')`},
 	{"/?wall=1&view=overview", `document.querySelectorAll('.wall-right .unit-row').length > 16`},
 	{"/?wall=1&view=gaps", `document.querySelectorAll('.wall-gaps tbody tr').length === 10`},
+	{"/?wall=1&view=league", `document.querySelectorAll('.wall-league tbody tr').length > 0`},
 	{"/?wall=1&view=load", `document.querySelectorAll('.wall-loads li').length === 10`},
 }
 

@@ -97,7 +97,7 @@ func TestTheWallGoesThroughItsViewsByItself(t *testing.T) {
 		p := openTab(t, browser, size[0], size[1])
 		p.signedIn(s)
 		p.do(chromedp.Navigate(s.url + "/?wall=1"))
-		for _, view := range []string{"overview", "gaps", "load", "overview"} {
+		for _, view := range []string{"overview", "gaps", "league", "load", "overview"} {
 			p.shows(fmt.Sprintf("the wall of %d px shows %s", size[0], view), fmt.Sprintf(`document.querySelector('.wall-sheet')?.dataset.view === %q`, view))
 			if got := eval[[]int64](p, `[document.documentElement.scrollWidth, document.documentElement.scrollHeight]`); got[0] > size[0] || got[1] > size[1] {
 				t.Errorf("%s: got a sheet of %v px, want it within %v", view, got, size)

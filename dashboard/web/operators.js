@@ -11,7 +11,7 @@ import { SubNav } from './subnav.js';
 import { Rows, sorted } from './table.js';
 
 const REFRESH = 30_000;
-const IN_PANEL = 5;
+const IN_PANEL = 5, ON_WALL = 10;
 
 /** @param {any} row */
 const name = (row) => row.name || row.operator;
@@ -116,4 +116,18 @@ export function League({ division }) {
       <tbody>${rows.map((/** @type {any} */ r) => html`<tr key=${r.operator}><th scope="row"><${Zh}>${name(r)}<//></th><td class="n"><b>${shareText(r.availability)}</b></td><td class="n quiet">${hoursText(r.repair.mean_h)}</td><td class="n quiet">${t('openOutages', { n: num(r.repair.open) })}</td></tr>`)}</tbody></table>`}
     ${data && !rows.length && html`<p class="empty">${t('noOperators')}</p>`}
   </section>`;
+}
+
+/** The operators beside each other, to be read from afar. @param {{division: string}} props */
+export function WallLeague({ division }) {
+  const { data, error, retry } = useGet('operators', { division }, REFRESH);
+  const rows = data ? data.operators.slice(0, ON_WALL) : [];
+  const about = data && data.definitions.find((/** @type {any} */ d) => d.id === data.definition);
+  return html`<div class="wall-league">${error && !data ? html`<${Failed} error=${error} retry=${retry} />` : !data && html`<${Reading} />`}
+    ${data && !rows.length && html`<p class="empty">${t('noOperators')}</p>`}
+    ${rows.length > 0 && html`<table class="rows" aria-label=${t('operators')}><thead><tr><th scope="col" class="n">${t('rank')}</th><th scope="col">${t('operator')}</th><th scope="col" class="n">${lang.value === 'zh' ? about.name_zh : about.name_en}</th><th scope="col" class="n">${t('interval')}</th><th scope="col">${t('days30')}</th><th scope="col" class="n">${t('repairMean')}</th><th scope="col" class="n">${t('repairOpen')}</th><th scope="col" class="n">${t('piles')}</th></tr></thead>
+      <tbody>${rows.map((/** @type {any} */ r) => html`<tr key=${r.operator} data-operator=${r.operator}><td class="n"><${Rank} row=${r} /></td><th scope="row"><${Zh}>${name(r)}<//></th><td class="n"><b>${shareText(r.availability)}</b></td>
+        <td class="n">${r.availability.low === null ? NO_DATA : `${num(r.availability.low * 100, 1)}–${num(r.availability.high * 100, 1)}`}</td><td><${Spark} days=${r.days} /></td>
+        <td class="n">${hoursText(r.repair.mean_h)}</td><td class="n">${num(r.repair.open)}</td><td class="n">${num(r.piles)}</td></tr>`)}</tbody></table>`}
+  </div>`;
 }

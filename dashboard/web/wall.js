@@ -11,6 +11,7 @@ import { connection, STALE_AFTER, useTopics } from './live.js';
 import { Curve, Load } from './load.js';
 import { CountyMap } from './map.js';
 import { Mark, Ring } from './marks.js';
+import { WallLeague } from './operators.js';
 import { seconds, setTheme, useStore, useStores } from './store.js';
 import { useTownships } from './townships.js';
 import { Units } from './units.js';
@@ -30,6 +31,7 @@ const nothing = [];
 const views = [
   { name: 'overview', word: 'headline', ms: 60_000, view: (shown) => html`<${OverviewView} ...${shown} />` },
   { name: 'gaps', word: 'gapRanking', ms: 30_000, view: ({ division }) => html`<div class="wall-gaps"><${GapList} division=${division} limit=${GAPS} bare /></div>` },
+  { name: 'league', word: 'wallLeague', ms: 30_000, view: ({ division }) => html`<${WallLeague} division=${division} />` },
   { name: 'load', word: 'wallLoad', ms: 30_000, needs: 'load', view: ({ counties }) => html`<${LoadView} counties=${counties} />` },
 ];
 
