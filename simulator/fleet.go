@@ -51,6 +51,8 @@ type Fleet struct {
 	Stations  []charge.Station
 	Piles     []Pile
 
+	capacityKVA []float64 // of each station's transformers; nil where none is known
+
 	habits  []habit
 	counted map[charge.DivisionCode]bool
 }
@@ -119,6 +121,8 @@ func (h *habit) weight(u use) float64 {
 // A place is where a station of a use stands: the registry's word and the name's part.
 type place struct{ site, label string }
 
+const expressway = "expressway service area"
+
 var places = [...][]place{
 	ruralPublic: {
 		{"township office", "政府"},
@@ -139,7 +143,7 @@ var places = [...][]place{
 		{"offices", "政务服务中心"},
 		{"transport hub", "客运中心"},
 		{"scenic area", "公园"},
-		{"expressway service area", "高速服务区"},
+		{expressway, "高速服务区"},
 		{"roadside", "路侧"},
 	},
 	dedicated: {
@@ -160,28 +164,28 @@ var places = [...][]place{
 // GenerateStory makes the fleet at the end of the story Plan2023: each of the towns and townships has a public
 // station by the end of 2025, and what it has opened on days by which it grew as planned. Story tells its past.
 func GenerateStory(divisions []charge.Division, piles int, seed uint64) (*Fleet, error) {
-	return makeFleet(divisions, piles, seed, true)
+	return makeFleet(divisions, piles, seed, func(g *generator) { g.story = true })
 }
 
 // Generate makes a fleet out of the real divisions and the plan's figures: 544 of the 1,129 towns
 // and townships have a public station, whatever the number of piles, which must be at least MinPiles.
 // The same divisions, piles and seed give the same fleet.
 func Generate(divisions []charge.Division, piles int, seed uint64) (*Fleet, error) {
-	return makeFleet(divisions, piles, seed, false)
+	return makeFleet(divisions, piles, seed, func(*generator) {})
 }
 
-func makeFleet(divisions []charge.Division, piles int, seed uint64, story bool) (*Fleet, error) {
+func makeFleet(divisions []charge.Division, piles int, seed uint64, kind func(*generator)) (*Fleet, error) {
 	if piles < MinPiles {
 		return nil, fmt.Errorf("generate fleet of %d piles: at least %d", piles, MinPiles)
 	}
 	g := generator{
-		story:  story,
 		fleet:  &Fleet{Seed: seed, habits: habits(), counted: make(map[charge.DivisionCode]bool)},
 		rng:    rand.New(rand.NewPCG(seed, fleetStream)),
 		names:  make(map[charge.DivisionCode]string, len(divisions)),
 		serial: make(map[charge.DivisionCode]int),
 		taken:  make(map[string]int),
 	}
+	kind(&g)
 	if err := g.read(divisions); err != nil {
 		return nil, fmt.Errorf("generate fleet: %w", err)
 	}
@@ -190,7 +194,13 @@ func makeFleet(divisions []charge.Division, piles int, seed uint64, story bool) 
 		h.out *= 0.9 + 0.2*g.rng.Float64()
 		g.fleet.Operators = append(g.fleet.Operators, charge.Operator{ID: charge.OperatorID(h.id), Name: h.name})
 	}
-	g.build(piles)
+	if g.plan != nil {
+		if err := g.buildPlan(piles); err != nil {
+			return nil, fmt.Errorf("generate fleet: %w", err)
+		}
+	} else {
+		g.build(piles)
+	}
 	g.wear()
 	return g.fleet, nil
 }
@@ -200,6 +210,8 @@ const fleetStream = 0x666c656574 // "fleet"
 
 type generator struct {
 	story  bool
+	plan   []milestone                      // up to the fleet's day; nil without one
+	era    *era                             // of the plan, in which what is built now opens
 	early  map[charge.DivisionCode]bool     // towns that had a station when the story begins
 	first  map[charge.DivisionCode]struct{} // towns that have their first station
 	fleet  *Fleet
@@ -320,7 +332,7 @@ func (g *generator) place(u use, townships []charge.DivisionCode, piles int) {
 func (g *generator) station(u use, township charge.DivisionCode, piles int) {
 	county := township[:6]
 	operator := g.operator(u)
-	at := places[u][g.rng.IntN(len(places[u]))]
+	at := g.site(u)
 	s := charge.Station{
 		Operator: g.fleet.Operators[operator].ID,
 		ID:       charge.StationID("S" + g.number(county)),
@@ -356,8 +368,26 @@ func (g *generator) station(u use, township charge.DivisionCode, piles int) {
 	}
 }
 
+// site draws where a station of the use stands.
+func (g *generator) site(u use) place {
+	if g.era == nil || u != urbanPublic {
+		return places[u][g.rng.IntN(len(places[u]))]
+	}
+	if g.rng.Float64() < expresswayShare {
+		return place{expressway, "高速服务区"}
+	}
+	for {
+		if at := places[u][g.rng.IntN(len(places[u]))]; at.site != expressway {
+			return at
+		}
+	}
+}
+
 // opened draws the day on which a station of the use opens in a township.
 func (g *generator) opened(u use, township charge.DivisionCode) time.Time {
+	if g.era != nil {
+		return g.era.day(g.rng)
+	}
 	if !g.story {
 		return g.day(firstOpening)
 	}
@@ -416,6 +446,14 @@ var dcModels = []struct {
 	{480, 1, 0, 2, 0},
 }
 
+// fast tells whether the next pile of a use is a DC one.
+func (g *generator) fast(u use, s *charge.Station) bool {
+	if g.era != nil && u == urbanPublic {
+		return g.era.fast(s.Site == expressway)
+	}
+	return g.rng.IntN(100) < [...]int{50, 68, 90, 0}[u]
+}
+
 func (g *generator) pile(u use, operator, station int) {
 	s := &g.fleet.Stations[station]
 	p := Pile{
@@ -426,14 +464,14 @@ func (g *generator) pile(u use, operator, station int) {
 		PowerKW:    7,
 		Opened:     s.Opened,
 	}
-	if g.rng.IntN(5) == 0 { // the station was extended
+	if g.era == nil && g.rng.IntN(5) == 0 { // the station was extended
 		if g.story {
 			p.Opened = g.extension(s.Opened)
 		} else {
 			p.Opened = g.day(s.Opened)
 		}
 	}
-	if p.DC = g.rng.IntN(100) < [...]int{50, 68, 90, 0}[u]; p.DC {
+	if p.DC = g.fast(u, s); p.DC {
 		total := 0
 		for _, m := range dcModels {
 			total += [...]int{m.rural, m.urban, m.depot, 0}[u]
@@ -625,15 +663,19 @@ func (f *Fleet) writeOperators(out *csv.Writer) error {
 }
 
 func (f *Fleet) writeStations(out *csv.Writer) error {
-	header := "operator,station,name,township,kind,area,site,access,hours,address,opened"
+	header := "operator,station,name,township,kind,area,site,access,hours,address,capacity_kva,opened"
 	if err := out.Write(strings.Split(header, ",")); err != nil {
 		return err
 	}
 	for i := range f.Stations {
 		s := &f.Stations[i]
+		capacity := "" // not known, but in a fleet after the plan
+		if f.capacityKVA != nil {
+			capacity = strconv.FormatFloat(f.capacityKVA[i], 'f', 1, 64)
+		}
 		if err := out.Write([]string{
 			string(s.Operator), string(s.ID), s.Name, string(s.Township), string(s.Kind), s.Area, s.Site, s.Access,
-			s.Hours, s.Address, s.Opened.Format(time.DateOnly),
+			s.Hours, s.Address, capacity, s.Opened.Format(time.DateOnly),
 		}); err != nil {
 			return err
 		}

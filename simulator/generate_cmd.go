@@ -16,7 +16,8 @@ import (
 // `pilewatch registry import` reads.
 type GenerateCmd struct {
 	Dir       string `arg:"" help:"Directory to write operators.csv, stations.csv and piles.csv into." type:"path"`
-	Piles     int    `help:"Piles in the fleet; 2000 at least." default:"3000"`
+	At        string `help:"The province as the plan has it at the end of this month: 2023-09, 2023-12 or 2025-12; a small fleet for looking around if left out." enum:"2023-09,2023-12,2025-12," default:"" placeholder:"MONTH"`
+	Piles     int    `help:"Piles in the fleet: 2000 at least, 3000 if left out. With --at all that the plan has (460,000 at the end of 2023, 1,080,000 at the end of 2025) if left out; fewer are in proportion, with as many towns covered."`
 	Seed      uint64 `help:"The same seed gives the same files." default:"1"`
 	Divisions string `help:"CSV file of divisions; the program's own list if left out." type:"existingfile" optional:"" placeholder:"FILE"`
 }
@@ -27,7 +28,7 @@ func (c *GenerateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	fleet, err := Generate(divisions, c.Piles, c.Seed)
+	fleet, err := c.generate(divisions)
 	if err != nil {
 		return err
 	}
@@ -41,6 +42,16 @@ func (c *GenerateCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	log.Info("wrote the fleet", "dir", c.Dir, "operators", len(fleet.Operators), "stations", len(fleet.Stations), "piles", len(fleet.Piles))
 	return nil
+}
+
+func (c *GenerateCmd) generate(divisions []charge.Division) (*Fleet, error) {
+	switch {
+	case c.At != "":
+		return GeneratePlanned(divisions, c.At, c.Piles, c.Seed)
+	case c.Piles == 0:
+		return Generate(divisions, Defaults().Piles, c.Seed)
+	}
+	return Generate(divisions, c.Piles, c.Seed)
 }
 
 func writeTable(fleet *Fleet, table, path string) error {
