@@ -22,6 +22,8 @@ const (
 type message struct {
 	pile    int
 	action  action
+	again   bool          // the same as the one before: sent twice
+	at      time.Duration // true time since start; reading.At is by the pile's clock
 	reading charge.Reading
 }
 
@@ -37,6 +39,7 @@ type behaviour struct {
 	start          time.Time // to a millisecond
 	heartbeatEvery time.Duration
 	telemetryEvery time.Duration
+	demand         *demand
 
 	piles []pileState
 	guns  []gunState
@@ -51,6 +54,7 @@ type pileState struct {
 	firstGun  uint32
 	own       bool // connects by itself
 	up        bool
+	stores    bool // while it is not up it goes on, and sends afterwards
 }
 
 // A phase is where a connector stands in the life of a session.
@@ -85,6 +89,7 @@ type gunState struct {
 	capacity  float32 // of the vehicle's battery
 	soc0      float32 // when the session began, %
 	target    float32 // where the driver unplugs, %
+	offsetC   float32 // warmer than the air outdoors
 	ambientC  float32
 	tempC     float32
 	seq       uint32
@@ -94,8 +99,8 @@ type gunState struct {
 }
 
 // A faultMode is an ordinary fault: how often it occurs among all, and how long it lasts (log-normal
-// with this median, spread 0.7, at most longestRepair). Short ones are cleared on the spot or from afar,
-// long ones need a visit. All assumed.
+// with this median, spread 0.7). Short ones are cleared on the spot or from afar, long ones need a visit,
+// with medians of 8 to 24 hours, and neverRepaired of them are left. All assumed.
 type faultMode struct {
 	fault  charge.Fault
 	weight float64
@@ -112,20 +117,25 @@ var faultModes = [...]faultMode{
 	{"over_voltage", 3, 15 * time.Minute, "warning"},
 	{"over_current", 3, 20 * time.Minute, "warning"},
 	{"door_open", 3, 40 * time.Minute, "warning"},
-	{"metering", 3, 5 * time.Hour, "warning"},
-	{"contactor", 6, 9 * time.Hour, "warning"},
-	{"insulation", 6, 9 * time.Hour, "warning"},
-	{"leakage", 2, 8 * time.Hour, "danger"},
-	{"smoke", 1, 12 * time.Hour, "danger"},
+	{"metering", 3, 10 * time.Hour, "warning"},
+	{"contactor", 6, 12 * time.Hour, "warning"},
+	{"insulation", 6, 12 * time.Hour, "warning"},
+	{"leakage", 2, 9 * time.Hour, "danger"},
+	{"smoke", 1, 20 * time.Hour, "danger"},
 }
 
 // Rhythm of a connector. Shares in use (DC public 6 to 15 %, AC 2 to 6 %, at home 5 to 8 %) and rates
 // of faults are assumed.
 const (
-	faultFreeHours    = 70.0 // mean between two ordinary faults of a connector
-	faultFreeHoursBad = 35.0 // at an operator that keeps its piles badly
-	longestRepair     = 20 * time.Hour
-	dropFreeHours     = 4.0 // mean life of a pile's own connection
+	faultFreeHours    = 170.0         // mean between two ordinary faults of a connector
+	faultFreeHoursBad = 80.0          // at an operator that keeps its piles badly
+	visitMedian       = 8 * time.Hour // from it on a fault needs a visit
+	neverRepaired     = 0.01
+	twice             = 0.0005    // share of messages sent twice
+	storesShare       = 0.5       // of lost connections, those over which the pile keeps what it has to say
+	wrapsEvery        = 97        // one pile of these has a meter of five digits
+	wrapsAt           = 100_000.0 // kWh
+	dropFreeHours     = 4.0       // mean life of a pile's own connection
 	quietStart        = 3 * time.Minute
 	chargeEfficiency  = 0.94 // of what the meter counts, what reaches the battery
 	taperFromPct      = 80.0 // state of charge from which a battery takes less
@@ -138,8 +148,12 @@ var meterEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // newBehaviour makes the state of all piles. The first messages of the fleet are spread evenly over
 // the given time, so that its start is no storm.
 func newBehaviour(fleet *Fleet, cfg *Config, start time.Time, spread time.Duration) *behaviour {
+	own, err := ownCalendar()
+	if err != nil {
+		panic(fmt.Sprintf("the embedded calendar is wrong: %v", err)) // a test reads it
+	}
 	b := &behaviour{
-		fleet: fleet, start: start.UTC().Truncate(time.Millisecond),
+		fleet: fleet, start: start.UTC().Truncate(time.Millisecond), demand: newDemand(own, start),
 		heartbeatEvery: cfg.HeartbeatEvery, telemetryEvery: cfg.ReportEvery,
 		piles: make([]pileState, len(fleet.Piles)),
 	}
@@ -151,7 +165,7 @@ func newBehaviour(fleet *Fleet, cfg *Config, start time.Time, spread time.Durati
 		}
 	}
 	b.guns = make([]gunState, guns)
-	gun, seen, own := 0, 0, 0
+	gun, seen, alone := 0, 0, 0
 	for i := range b.piles {
 		p := &b.piles[i]
 		p.rng.Seed(fleet.Seed, uint64(i)+1) //nolint:gosec // i is not negative
@@ -159,8 +173,8 @@ func newBehaviour(fleet *Fleet, cfg *Config, start time.Time, spread time.Durati
 		gun += int(fleet.Piles[i].Connectors)
 		if fleet.Piles[i].connects() {
 			// Every able/Connections-th, so that all operators have some.
-			if seen++; own*able < min(cfg.Connections, able)*seen {
-				own++
+			if seen++; alone*able < min(cfg.Connections, able)*seen {
+				alone++
 				p.own = true
 			}
 		}
@@ -197,7 +211,7 @@ func (b *behaviour) newGun(i int, g *gunState) {
 	// more than could be charged.
 	turned := max(b.start.Sub(meterEpoch), 0).Hours() * math.Min(float64(pile.PowerKW), largestVehicleKW)
 	g.meter = hundredths(500 + 4500*p.float() + turned)
-	g.ambientC = float32(6 + 18*p.float())
+	g.offsetC = float32(8*p.float() - 2)
 	switch pile.Condition {
 	case Working, Unused:
 	case FailedFault:
@@ -211,10 +225,12 @@ func (b *behaviour) newGun(i int, g *gunState) {
 func (b *behaviour) due(i int) time.Duration {
 	p := &b.piles[i]
 	next := p.link
-	if !p.up {
+	if !p.up && !p.stores {
 		return next
 	}
-	next = min(next, p.heartbeat)
+	if p.up {
+		next = min(next, p.heartbeat)
+	}
 	for g := range b.gunsOf(i) {
 		next = min(next, b.gunsOf(i)[g].due())
 	}
@@ -237,7 +253,7 @@ func (b *behaviour) step(v *voice, i int, now time.Duration) {
 			b.lose(v, at)
 		case p.link == at:
 			b.join(v, at)
-		case p.heartbeat == at:
+		case p.up && p.heartbeat == at:
 			v.heartbeat(at)
 			p.heartbeat = at + p.jitter(b.heartbeatEvery)
 		default:
@@ -256,7 +272,7 @@ func (b *behaviour) step(v *voice, i int, now time.Duration) {
 func (b *behaviour) join(v *voice, at time.Duration) {
 	p, pile := &b.piles[v.i], &b.fleet.Piles[v.i]
 	first := p.session == 0
-	p.up, p.link, p.session = true, never, at
+	p.up, p.stores, p.link, p.session = true, false, never, at
 	if p.own {
 		v.do(connect, at)
 		p.link = at + max(5*time.Minute, p.exponential(dropFreeHours))
@@ -274,12 +290,16 @@ func (b *behaviour) join(v *voice, at time.Duration) {
 	}
 }
 
-// lose ends the pile's own connection. Until it is back its connectors' next steps wait.
+// lose ends the pile's own connection. Until it is back its connectors' next steps wait, or go on and are kept.
 func (b *behaviour) lose(v *voice, at time.Duration) {
 	p := &b.piles[v.i]
 	v.do(drop, at)
 	p.up = false
 	p.link = at + p.between(5*time.Second, 2*time.Minute)
+	if p.stores = p.float() < storesShare; p.stores {
+		p.link = at + p.between(time.Minute, 8*time.Minute)
+		return
+	}
 	later := func(due *time.Duration) {
 		if *due <= p.link+time.Second {
 			*due = p.link + p.between(time.Second, 5*time.Second)
@@ -300,6 +320,7 @@ func (b *behaviour) settle(v *voice, g int, at time.Duration) {
 	p, pile, gun := &b.piles[v.i], &b.fleet.Piles[v.i], &b.gunsOf(v.i)[g]
 	gun.faultAt = at + quietStart + p.exponential(b.faultFree(v.i))
 	share, _ := b.use(v.i)
+	share = min(0.9, share*b.demand.now(b.fleet.tier(v.i), b.start.Add(at)))
 	if pile.Condition == Unused {
 		gun.phase, gun.faultAt = idle, never // idle for good
 		v.status(g, at, charge.Idle)
@@ -307,11 +328,11 @@ func (b *behaviour) settle(v *voice, g int, at time.Duration) {
 	}
 	if p.float() >= share {
 		gun.phase = idle
-		gun.phaseEnds = at + p.between(5*time.Second, 20*time.Second) + p.exponential(b.idleHours(v.i))
+		gun.phaseEnds = at + p.between(5*time.Second, 20*time.Second) + b.nextVehicle(v.i, at)
 		v.status(g, at, charge.Idle)
 		return
 	}
-	b.plugIn(v.i, gun)
+	b.plugIn(v.i, gun, at)
 	done := 0.9 * p.float()
 	if pile.DC {
 		gun.energy = done * float64(gun.target-gun.soc0) / 100 * float64(gun.capacity) / chargeEfficiency
@@ -328,26 +349,21 @@ func (b *behaviour) settle(v *voice, g int, at time.Duration) {
 }
 
 // use gives the share of time in which the pile's connectors serve a vehicle, and the mean hours of it.
+// Home charging comes every 40 to 60 hours (51 in 168 Beijing cars, seen in an excerpt).
 func (b *behaviour) use(i int) (share, hours float64) {
-	pile := &b.fleet.Piles[i]
-	s := &b.fleet.Stations[pile.Station]
-	switch {
-	case s.Kind == charge.Residential:
-		return 0.065, 3.3
-	case !pile.DC:
-		return 0.045, 3.3
-	case s.Kind == charge.Dedicated:
-		return 0.14, 0.9
-	case s.Area == "rural":
-		return 0.06, 0.9
+	if t := b.fleet.tier(i); t == homeTier {
+		return 0.069, 3.3
+	} else if b.fleet.Piles[i].DC {
+		return [tiers]float64{urbanTier: 0.077, ruralTier: 0.03, expresswayTier: 0.08, depotTier: 0.14}[t], 0.9
 	}
-	return 0.12, 0.9
+	return 0.052, 3.3
 }
 
-// idleHours is the mean time between two vehicles.
-func (b *behaviour) idleHours(i int) float64 {
+// nextVehicle draws how long a connector that is free at a time waits for a vehicle.
+func (b *behaviour) nextVehicle(i int, at time.Duration) time.Duration {
 	share, hours := b.use(i)
-	return hours * (1 - share) / share
+	drawn := -math.Log(1 - b.piles[i].float())
+	return b.demand.wait(b.fleet.tier(i), b.start.Add(at), drawn, hours*(1-share)/share)
 }
 
 func (b *behaviour) faultFree(i int) float64 {
@@ -382,7 +398,10 @@ func (b *behaviour) fail(v *voice, g int, at time.Duration) {
 	mode := &faultModes[gun.fault]
 	repair := time.Duration(float64(mode.median) * math.Exp(0.7*p.normal()))
 	gun.phase, gun.faultAt, gun.telemetry = faulted, never, never
-	gun.phaseEnds = at + min(max(repair, time.Minute), longestRepair).Truncate(time.Millisecond)
+	gun.phaseEnds = at + max(repair, time.Minute).Truncate(time.Millisecond)
+	if mode.median >= visitMedian && p.float() < neverRepaired {
+		gun.phaseEnds = never
+	}
 	v.status(g, at, charge.Faulted)
 	v.alarm(g, at, mode)
 }
@@ -401,14 +420,14 @@ func (b *behaviour) proceed(v *voice, g int, at time.Duration) {
 	case reserved:
 		gun.phase, gun.phaseEnds = plugged, at+p.between(15*time.Second, time.Minute)
 	case plugged:
-		b.plugIn(v.i, gun)
+		b.plugIn(v.i, gun, at)
 		gun.phase, gun.phaseEnds = charging, never
 		gun.began, gun.at, gun.tempC = at, at, gun.ambientC
 		gun.telemetry = at + p.between(3*time.Second, 8*time.Second)
 	case finished:
-		gun.phase, gun.phaseEnds = idle, at+10*time.Second+p.exponential(b.idleHours(v.i))
+		gun.phase, gun.phaseEnds = idle, at+10*time.Second+b.nextVehicle(v.i, at)
 	case faulted:
-		gun.phase, gun.phaseEnds = idle, at+10*time.Second+p.exponential(b.idleHours(v.i))
+		gun.phase, gun.phaseEnds = idle, at+10*time.Second+b.nextVehicle(v.i, at)
 		gun.faultAt = at + time.Minute + p.exponential(b.faultFree(v.i))
 	case charging, dead:
 	}
@@ -416,9 +435,12 @@ func (b *behaviour) proceed(v *voice, g int, at time.Duration) {
 }
 
 // plugIn draws the vehicle of a session and what its driver wants. Public DC sessions come to
-// 23 to 28 kWh and 45 to 55 minutes in the mean (中国充电联盟 2022: 25.6 kWh, 49.3 min; seen in an excerpt).
-func (b *behaviour) plugIn(i int, gun *gunState) {
+// 23 to 28 kWh and 45 to 55 minutes in the mean (中国充电联盟 2022: 25.6 kWh, 49.3 min; seen in an excerpt);
+// cold batteries take less power.
+func (b *behaviour) plugIn(i int, gun *gunState, at time.Duration) {
 	p, pile := &b.piles[i], &b.fleet.Piles[i]
+	airC := outdoorC(b.start.Add(at))
+	gun.ambientC = float32(airC) + gun.offsetC
 	gun.energy, gun.power = 0, 0
 	if !pile.DC {
 		onboardKW := [...]float64{3.3, 6.6, 7, 7}[int(4*p.float())]
@@ -428,13 +450,13 @@ func (b *behaviour) plugIn(i int, gun *gunState) {
 		return
 	}
 	gun.capacity = float32(35 + 45*p.float())
-	rate := 0.6 + 0.7*p.float() // kW for each kWh of the battery
-	gun.peak = float32(math.Min(math.Min(float64(pile.PowerKW)*(0.85+0.13*p.float()), float64(gun.capacity)*rate), largestVehicleKW))
+	rate := 0.58 + 0.62*p.float() // kW for each kWh of the battery
+	gun.peak = float32(math.Min(math.Min(float64(pile.PowerKW)*(0.85+0.13*p.float()), float64(gun.capacity)*rate), largestVehicleKW) * coldPower(airC))
 	gun.nominalV = 370
 	if p.float() < 0.25 {
 		gun.nominalV = 640
 	}
-	gun.soc0 = float32(22 + 44*p.float())
+	gun.soc0 = float32(26 + 44*p.float())
 	gun.target = float32(76 + 18*p.float())
 	if p.float() < 0.25 {
 		gun.target = 98
@@ -466,7 +488,7 @@ func (b *behaviour) measure(v *voice, g int, at time.Duration) {
 	r.Has |= charge.HasStatus | charge.HasVoltage | charge.HasCurrent | charge.HasPower | charge.HasEnergy | charge.HasMeter | charge.HasTemp
 	r.Status = charge.Charging
 	r.EnergyKWh = hundredths(gun.energy)
-	r.MeterKWh = hundredths(gun.meter + r.EnergyKWh)
+	r.MeterKWh = told(v.i, hundredths(gun.meter+r.EnergyKWh))
 	r.TempC = tenths(float64(gun.tempC))
 	soc := gun.charged(gun.energy)
 	if dc {
@@ -516,11 +538,33 @@ func (b *behaviour) end(v *voice, g int, at time.Duration) {
 	r := v.reading(g, at, charge.KindOrder)
 	r.Has |= charge.HasEnergy | charge.HasMeter | charge.HasStart | charge.HasEnd
 	r.EnergyKWh = hundredths(gun.energy)
-	r.MeterKWh = hundredths(gun.meter + r.EnergyKWh)
-	r.Start, r.End = b.start.Add(gun.began), r.At
+	total := hundredths(gun.meter + r.EnergyKWh)
+	r.MeterKWh = told(v.i, total)
+	r.Start, r.End = r.At.Add(gun.began-at), r.At
 	r.Order = fmt.Sprintf("%s%s%06d%s", r.Pile.Operator, r.Start.In(charge.Zone).Format("060102150405"), v.i%1_000_000, r.Connector)
 	v.tell()
-	gun.meter, gun.energy, gun.power, gun.at = r.MeterKWh, 0, 0, at
+	gun.meter, gun.energy, gun.power, gun.at = total, 0, 0, at
+}
+
+// told gives what a pile's meter shows: some begin again at 0 when their digits are used up.
+func told(pile int, total float64) float64 {
+	if pile%wrapsEvery == 0 {
+		return hundredths(math.Mod(total, wrapsAt))
+	}
+	return total
+}
+
+// clock gives how far a pile's clock is ahead of the true time: a second or two where it is set by the network,
+// minutes behind where it is not, and there it goes on to lose up to 20 s a day.
+func (b *behaviour) clock(i int, at time.Duration) time.Duration {
+	var rng rand.PCG
+	rng.Seed(b.fleet.Seed, ^uint64(i)) //nolint:gosec // an index
+	u := float64(rng.Uint64()>>11)/(1<<52) - 1
+	if b.fleet.habits[b.fleet.Piles[i].Operator].ways != badClocks {
+		return time.Duration(2 * u * float64(time.Second)).Truncate(time.Millisecond)
+	}
+	off := 8*time.Minute + time.Duration(20*at.Hours()/24*float64(time.Second))
+	return -time.Duration(math.Abs(u) * float64(off)).Truncate(time.Millisecond)
 }
 
 // A voice says things for one pile after the other; each worker has its own.
@@ -535,9 +579,10 @@ type voice struct {
 func (b *behaviour) voice(emit func(*message)) *voice { return &voice{b: b, emit: emit} }
 
 func (v *voice) reading(g int, at time.Duration, kind charge.Kind) *charge.Reading {
-	v.m = message{pile: v.i, action: say, reading: charge.Reading{
+	v.m = message{pile: v.i, action: say, at: at, reading: charge.Reading{
 		Pile: v.b.fleet.ID(v.i), Kind: kind, At: v.b.start.Add(at),
 	}}
+	v.m.reading.At = v.m.reading.At.Add(v.b.clock(v.i, at))
 	if g >= 0 {
 		gun := &v.b.gunsOf(v.i)[g]
 		gun.seq++
@@ -547,7 +592,13 @@ func (v *voice) reading(g int, at time.Duration, kind charge.Kind) *charge.Readi
 	return &v.m.reading
 }
 
-func (v *voice) tell() { v.emit(&v.m) }
+func (v *voice) tell() {
+	v.emit(&v.m)
+	if v.m.action == say && v.m.reading.Kind != charge.KindHeartbeat && v.b.piles[v.i].float() < twice {
+		v.m.again = true
+		v.emit(&v.m)
+	}
+}
 
 func (v *voice) do(a action, at time.Duration) {
 	r := v.reading(-1, at, charge.KindHeartbeat)
@@ -559,7 +610,8 @@ func (v *voice) do(a action, at time.Duration) {
 func (v *voice) heartbeat(at time.Duration) {
 	r := v.reading(-1, at, charge.KindHeartbeat)
 	r.Has, r.Online = charge.HasSession|charge.HasOnline, true
-	r.Session = v.b.start.Add(v.b.piles[v.i].session).UnixMilli()
+	session := v.b.piles[v.i].session
+	r.Session = v.b.start.Add(session + v.b.clock(v.i, session)).UnixMilli()
 	v.tell()
 }
 

@@ -13,12 +13,17 @@ import (
 	"pilewatch/internal/wire"
 )
 
-var storyStart = time.Date(2026, 10, 1, 8, 0, 0, 0, charge.Zone)
+// A Monday without a holiday near.
+var storyStart = time.Date(2026, 10, 12, 8, 0, 0, 0, charge.Zone)
 
 // play lets every keep-th pile of the fleet live for a while, in the order that workers would step
 // them: each looks at its own piles now and then.
 func play(fleet *Fleet, cfg *Config, length time.Duration, workers, keep int, hear func(*message)) {
-	b := newBehaviour(fleet, cfg, storyStart, 18*time.Second)
+	playFrom(storyStart, fleet, cfg, length, workers, keep, hear)
+}
+
+func playFrom(start time.Time, fleet *Fleet, cfg *Config, length time.Duration, workers, keep int, hear func(*message)) {
+	b := newBehaviour(fleet, cfg, start, 18*time.Second)
 	v := b.voice(hear)
 	for w := range workers {
 		looks := 3 + w
@@ -95,7 +100,7 @@ func TestEveryWorkingPileIsFirstHeardUsableSoon(t *testing.T) {
 		if _, ok := first[m.pile]; ok {
 			return
 		}
-		at := m.reading.At.Sub(storyStart)
+		at := m.at
 		first[m.pile] = at
 		second[int(at.Seconds())]++
 		if fleet.Piles[m.pile].Condition == Working && !m.reading.Status.Usable() {
@@ -170,7 +175,8 @@ func TestConnectorsArePlausible(t *testing.T) {
 					t.Fatalf("drops twice at %s", m.reading.At)
 				}
 				up = false
-			case b.piles[pile].own && !up:
+			case m.again:
+			case b.piles[pile].own && !up && !b.piles[pile].stores:
 				t.Fatalf("speaks without a connection: %+v", m.reading)
 			case m.reading.Kind != charge.KindHeartbeat:
 				h := guns[m.reading.Connector]
@@ -206,7 +212,7 @@ func (h *history) check(t *rapid.T, p *Pile, r *charge.Reading) {
 	}
 	h.last[r.Kind], h.heard, h.seq = r.At, r.At, r.Seq
 	if r.Tells(charge.HasMeter) {
-		if r.MeterKWh < h.meter {
+		if r.MeterKWh < h.meter && h.meter-r.MeterKWh < wrapsAt-1000 {
 			t.Fatalf("meter runs back from %v to %v", h.meter, r.MeterKWh)
 		}
 		h.meter = r.MeterKWh
@@ -250,7 +256,7 @@ func (h *history) telemetry(t *rapid.T, p *Pile, r *charge.Reading) {
 		if want := (last.PowerKW + r.PowerKW) / 2 * hours; math.Abs(r.EnergyKWh-last.EnergyKWh-want) > 0.02 {
 			t.Fatalf("energy rises by %v in %v h at %v to %v kW", r.EnergyKWh-last.EnergyKWh, hours, last.PowerKW, r.PowerKW)
 		}
-		if math.Abs(r.MeterKWh-last.MeterKWh-(r.EnergyKWh-last.EnergyKWh)) > 0.001 {
+		if math.Abs(r.MeterKWh-last.MeterKWh-(r.EnergyKWh-last.EnergyKWh)) > 0.001 && r.MeterKWh > last.MeterKWh {
 			t.Fatalf("meter rises by %v, energy by %v", r.MeterKWh-last.MeterKWh, r.EnergyKWh-last.EnergyKWh)
 		}
 		if p.DC && r.SoCPct < last.SoCPct {
@@ -267,45 +273,6 @@ func (h *history) telemetry(t *rapid.T, p *Pile, r *charge.Reading) {
 		}
 	}
 	h.session = append(h.session, *r)
-}
-
-// Seen in excerpts only (中国充电联盟 2022: 25.6 kWh, 49.3 min of a public session), and shares in use
-// as assumed in the brief for the network.
-func TestSessionsAreOfTheSizeOfPublicOnes_assumed(t *testing.T) {
-	fleet := generate(t, 3000, 1)
-	var energy, minutes, sessions float64
-	inUse := 0.0
-	const days = 2
-	public := 0
-	for i := 0; i < len(fleet.Piles); i += 3 {
-		if s := fleet.Stations[fleet.Piles[i].Station]; s.Kind == charge.Public && s.Area == "urban" && fleet.Piles[i].DC {
-			public++
-		}
-	}
-	play(fleet, Defaults(), days*24*time.Hour, 1, 3, func(m *message) {
-		p := &fleet.Piles[m.pile]
-		s := &fleet.Stations[p.Station]
-		if m.reading.Kind != charge.KindOrder || s.Kind != charge.Public || !p.DC {
-			return
-		}
-		length := m.reading.End.Sub(m.reading.Start)
-		sessions++
-		energy += m.reading.EnergyKWh
-		minutes += length.Minutes()
-		if s.Area == "urban" {
-			inUse += length.Hours() / float64(p.Connectors)
-		}
-	})
-	t.Logf("%.0f sessions: %.1f kWh, %.1f min; in use %.1f %%", sessions, energy/sessions, minutes/sessions, 100*inUse/(days*24)/float64(public))
-	if mean := energy / sessions; mean < 20 || mean > 30 {
-		t.Errorf("a public DC session is %.1f kWh in the mean, want about 25", mean)
-	}
-	if mean := minutes / sessions; mean < 35 || mean > 60 {
-		t.Errorf("a public DC session is %.1f min in the mean, want about 50", mean)
-	}
-	if share := inUse / (days * 24) / float64(public); share < 0.06 || share > 0.15 {
-		t.Errorf("urban public DC piles charge %.1f %% of the time, want 6 to 15 %%", 100*share)
-	}
 }
 
 func TestFaultsComeAfterUseAndAreRepaired(t *testing.T) {

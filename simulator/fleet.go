@@ -40,7 +40,7 @@ const (
 	FailedSilent           // never says anything
 	FailedFault            // says 255 and nothing else, and its heartbeats go on
 	FailedGone             // its operator's platform says 0 of it
-	Unused                 // says that it is idle, and never charges; only in a story
+	Unused                 // says that it is idle, and never charges; only in a story and in the province after the plan
 )
 
 // A Fleet is a generated registry and the secret behind it: which of its piles work. It is never
@@ -85,20 +85,32 @@ type habit struct {
 	rural, urban, dedicated, residents float64
 	out                                float64 // share of its piles that has failed for long
 	arrays                             bool    // its platform sends arrays of objects
+	ways                               ways
 }
 
+// ways are an operator's habits towards the platform.
+type ways uint8
+
+const (
+	plainWays ways = iota
+	badClocks      // its piles' clocks are minutes wrong
+	sendsLate      // its platform keeps measurements and orders back for minutes
+	fallsOver      // its broker falls over and is away for minutes
+)
+
 // The operators of the demo, all invented. Two keep their piles badly: 10 to 25 % out, where the
-// others have 3 to 8 % (assumed; no published figure was found).
+// others have 3 to 8 % (assumed; no published figure was found). One has bad clocks, one sends late, and
+// the broker of one falls over.
 func habits() []habit {
 	return []habit{
-		{"MA3PWDL01", "岱麓充电", 0.22, 0.26, 0.15, 0.20, 0.040, true},
-		{"MA3PWHL07", "黄蓝新能", 0.12, 0.06, 0.10, 0.06, 0.150, false},
-		{"MA3PWLQ06", "柳泉电桩", 0.06, 0.10, 0.10, 0.15, 0.050, true},
-		{"MA3PWLY02", "泺源桩联", 0.10, 0.20, 0.15, 0.15, 0.050, true},
-		{"MA3PWQZ08", "齐桩共享", 0.10, 0.04, 0.10, 0.04, 0.210, true},
-		{"MA3PWRF05", "儒风快充", 0.10, 0.12, 0.15, 0.15, 0.060, false},
-		{"MA3PWYH03", "瀛海能充", 0.08, 0.16, 0.20, 0.15, 0.035, true},
-		{"MA3PWYM04", "沂蒙乡电", 0.22, 0.06, 0.05, 0.10, 0.065, false},
+		{"MA3PWDL01", "岱麓充电", 0.22, 0.26, 0.15, 0.20, 0.040, true, plainWays},
+		{"MA3PWHL07", "黄蓝新能", 0.12, 0.06, 0.10, 0.06, 0.150, false, fallsOver},
+		{"MA3PWLQ06", "柳泉电桩", 0.06, 0.10, 0.10, 0.15, 0.050, true, plainWays},
+		{"MA3PWLY02", "泺源桩联", 0.10, 0.20, 0.15, 0.15, 0.050, true, plainWays},
+		{"MA3PWQZ08", "齐桩共享", 0.10, 0.04, 0.10, 0.04, 0.210, true, badClocks},
+		{"MA3PWRF05", "儒风快充", 0.10, 0.12, 0.15, 0.15, 0.060, false, sendsLate},
+		{"MA3PWYH03", "瀛海能充", 0.08, 0.16, 0.20, 0.15, 0.035, true, plainWays},
+		{"MA3PWYM04", "沂蒙乡电", 0.22, 0.06, 0.05, 0.10, 0.065, false, plainWays},
 	}
 }
 
@@ -534,7 +546,7 @@ func (g *generator) wear() {
 		p.Condition = g.failure()
 		spare[p.Operator]--
 	}
-	if !g.story {
+	if !g.story && g.plan == nil {
 		return
 	}
 	for i := range f.Piles {

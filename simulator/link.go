@@ -21,6 +21,7 @@ const (
 	gatherFor      = 200 * time.Millisecond // a platform's messages before they go out together
 	largestArray   = 500                    // objects
 	platformLife   = 2.0                    // mean hours of a platform's connection
+	lateBy         = 3 * time.Minute        // how long one that sends late keeps measurements and orders back
 	leaveWithin    = time.Second            // to have the last messages acknowledged
 )
 
@@ -39,12 +40,15 @@ type link struct {
 	operator charge.OperatorID
 	name     string // of the pile, wire.Many for a platform
 	arrays   bool
-	size     int // of the window
-	limit    int // of the queue
+	ways     ways
+	clock    func(time.Time) time.Duration // how far the pile's own is ahead; nil is not at all
+	size     int                           // of the window
+	limit    int                           // of the queue
 
 	mu    sync.Mutex
 	queue []message
 	late  map[charge.ConnectorKey]message // newest statuses that found the queue full
+	held  []kept                          // of a platform that sends late
 	wake  chan struct{}
 
 	// Of the running goroutine alone:
@@ -56,6 +60,12 @@ type link struct {
 	cut     <-chan time.Time // when a platform's connection drops next
 	batch   []message
 	woken   bool
+}
+
+// A kept message goes out when it is due.
+type kept struct {
+	due time.Time
+	message
 }
 
 func newLink(s *Simulator, dial *dialer, operator charge.OperatorID, name string, stream uint64) *link {
@@ -80,6 +90,7 @@ func newPileLink(s *Simulator, dial *dialer, pile int) *link {
 func newPlatformLink(s *Simulator, dial *dialer, operator int) *link {
 	l := newLink(s, dial, s.fleet.Operators[operator].ID, wire.Many, 2*linkStream+uint64(operator)) //nolint:gosec // not negative
 	l.size, l.limit, l.arrays = platformWindow, platformQueue, s.fleet.habits[operator].arrays
+	l.ways = s.fleet.habits[operator].ways
 	return l
 }
 
@@ -94,6 +105,8 @@ func (l *link) push(m *message) {
 	status := m.action == say && m.reading.Kind == charge.KindStatus
 	room := len(l.queue) < l.limit
 	switch _, behind := l.late[key]; {
+	case l.ways == sendsLate && l.platform() && (m.reading.Kind == charge.KindTelemetry || m.reading.Kind == charge.KindOrder) && len(l.held) < 2*l.limit:
+		l.held = append(l.held, kept{time.Now().Add(lateBy), *m})
 	case status && (behind || !room):
 		if behind {
 			l.s.metrics.dropped.Inc()
@@ -117,6 +130,9 @@ func (l *link) take() (messages []message, more bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queue, l.batch = l.batch[:0], l.queue
+	for now := time.Now(); len(l.held) > 0 && !l.held[0].due.After(now); l.held = l.held[1:] {
+		l.batch = append(l.batch, l.held[0].message)
+	}
 	if len(l.batch) == 0 {
 		for _, m := range l.late {
 			l.batch = append(l.batch, m)
@@ -188,7 +204,11 @@ func (l *link) wait(ctx context.Context) error {
 		return l.reconnect(ctx)
 	case <-l.cut:
 		l.hangUp()
-		if err := pause(ctx, time.Duration((5+25*l.random())*float64(time.Second))); err != nil {
+		away := (5 + 25*l.random()) * float64(time.Second)
+		if l.ways == fallsOver {
+			away *= 15 // minutes, until somebody starts it again
+		}
+		if err := pause(ctx, time.Duration(away)); err != nil {
 			return err
 		}
 		return l.reconnect(ctx)
@@ -283,8 +303,13 @@ func (l *link) pack(messages []message) []packet[carried] {
 
 // send sends p after all that waits before it.
 func (l *link) send(ctx context.Context, p packet[carried]) error {
-	if l.window == nil {
-		return nil // a pile that has been cut off says nothing
+	if l.window == nil { // a pile without a connection keeps what it has to say, but for heartbeats
+		if p.note.kind != charge.KindHeartbeat && len(l.backlog) < l.limit {
+			l.backlog = append(l.backlog, p)
+		} else {
+			l.s.metrics.dropped.Inc()
+		}
+		return nil
 	}
 	l.backlog = append(l.backlog, p)
 	return l.flush(ctx)
@@ -332,8 +357,17 @@ func (l *link) connect(ctx context.Context, session int64) error {
 		if err := retry.wait(ctx); err != nil {
 			return err
 		}
-		session = time.Now().UnixMilli()
+		session = l.now().UnixMilli()
 	}
+}
+
+// now is the time by the pile's clock.
+func (l *link) now() time.Time {
+	now := time.Now()
+	if l.clock != nil {
+		now = now.Add(l.clock(now))
+	}
+	return now
 }
 
 func (l *link) client() client {
@@ -358,7 +392,7 @@ func (l *link) reconnect(ctx context.Context) error {
 	if l.window != nil {
 		l.hangUp()
 	}
-	if err := l.connect(ctx, time.Now().UnixMilli()); err != nil {
+	if err := l.connect(ctx, l.now().UnixMilli()); err != nil {
 		return err
 	}
 	var first []packet[carried]

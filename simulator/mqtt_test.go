@@ -491,7 +491,7 @@ func TestArraysKeepTheOrderOfAConnector(t *testing.T) {
 				continue
 			}
 			key := charge.ConnectorKey{Pile: r.Pile, Connector: r.Connector}
-			if r.Seq != seq[key]+1 {
+			if r.Seq != seq[key]+1 && r.Seq != seq[key] { // the same where it is sent twice
 				t.Fatalf("%s: seq %d follows %d", key, r.Seq, seq[key])
 			}
 			seq[key] = r.Seq

@@ -87,6 +87,7 @@ func (s *Simulator) connectAll(b *behaviour, broker *dialer) (routes []*link, li
 			continue
 		case b.piles[i].own:
 			routes[i] = newPileLink(s, broker, i)
+			routes[i].clock = func(now time.Time) time.Duration { return b.clock(i, now.Sub(b.start)) }
 			links = append(links, routes[i])
 			continue
 		case platforms[p.Operator] == nil:
