@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -28,9 +29,9 @@ const (
 	publishEvery    = 200 * time.Millisecond // most often (design: "Dashboard")
 	storyEvery      = 5 * time.Second        // of a story's days: a month of them is one row
 	storyRows       = 200_000                // found, and then at once
-	liveEvery       = time.Second
-	checkpointEvery = 30 * time.Second // what a killed process has to read again
-	countEvery      = 5 * time.Second  // most often, of connectors for metrics; ticks come every 10 s
+	liveEvery       = time.Second            // most often, of one connector
+	checkpointEvery = 30 * time.Second       // what a killed process has to read again
+	countEvery      = 5 * time.Second        // most often, of connectors for metrics; ticks come every 10 s
 	endWithin       = 3 * time.Second
 	batchesAhead    = 64 // read from the log and not yet judged
 )
@@ -52,7 +53,7 @@ type owner struct {
 	saved    uint64 // the last sequence with which rows were saved
 	retell   retelling
 	failing  bool
-	liveSent time.Time
+	liveSent map[charge.ConnectorKey]time.Time // in the last liveEvery
 }
 
 // A retelling is what must be told once more although the judge has not found it anew.
@@ -313,19 +314,26 @@ func (o *owner) publish(ctx context.Context) error {
 
 // collect takes what the judge has found and tells live values, which nobody waits for twice.
 func (o *owner) collect() step {
-	live := time.Since(o.liveSent) >= liveEvery
-	if live {
-		o.liveSent = time.Now()
+	now := time.Now()
+	if o.liveSent == nil {
+		o.liveSent = make(map[charge.ConnectorKey]time.Time)
 	}
+	maps.DeleteFunc(o.liveSent, func(_ charge.ConnectorKey, at time.Time) bool { return now.Sub(at) >= liveEvery })
 	if (o.retell.towns || o.retell.guns) && o.judge.seq > o.changes.LogSeq {
 		o.judge.again(o.retell.guns)
 		o.retell = retelling{}
 	}
-	s := o.judge.collect(live)
+	s := o.judge.collect(true)
 	if o.judge.story {
 		s.forget(registry.DaysKeptFrom(time.Now()))
 	}
 	for _, l := range s.live {
+		key := charge.ConnectorKey{Pile: l.pile, Connector: l.value.Connector}
+		if _, just := o.liveSent[key]; just {
+			o.judge.changed.live[key] = struct{}{} // it waits for the next time
+			continue
+		}
+		o.liveSent[key] = now
 		if err := o.log.PublishLive(l.pile, l.value); err != nil {
 			o.slog.Debug("live values are not told", "pile", l.pile, "err", err)
 		}
