@@ -27,7 +27,7 @@ tools/tests:
 
 ONLY ?= .
 bench: tools/bench ## measure the figures of the design; ONLY=gateway measures those whose id starts so; writes bench.json
-	go test -run '^$$' -bench '^BenchmarkFigures$$/^($(ONLY))' -benchtime 1x -timeout 60m .
+	go test -run '^$$' -bench '^BenchmarkFigures$$/^($(ONLY))' -benchtime 1x -timeout 120m .
 
 check: tools/lint tools/tests ## formatting, vet, linters, tests in random order, fuzz targets for 10 s each, vulnerabilities
 	go vet ./...
