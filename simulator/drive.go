@@ -229,8 +229,7 @@ func (l *lane) run(ctx context.Context, broker *dialer) error {
 		if done || ctx.Err() != nil {
 			return nil //nolint:nilerr // ctx has ended
 		}
-		var refused *refusedError
-		if errors.As(err, &refused) {
+		if _, refused := errors.AsType[*refusedError](err); refused {
 			return fmt.Errorf("drive: %s: %w", l.id, err)
 		}
 		l.mu.Lock()
@@ -239,7 +238,7 @@ func (l *lane) run(ctx context.Context, broker *dialer) error {
 		l.reconnects++
 		l.mu.Unlock()
 		if retry.wait(ctx) != nil {
-			return nil
+			return nil //nolint:nilerr // ctx has ended
 		}
 	}
 }

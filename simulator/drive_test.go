@@ -62,7 +62,7 @@ func TestADriveSendsWhatItsPilesWouldOverLostConnections(t *testing.T) {
 		if len(readings) != 1 || len(rejects) > 0 {
 			t.Fatalf("%s %s: %v", h.topic, h.payload, rejects)
 		}
-		distinct[h.topic+string(h.payload)] = true
+		distinct[h.topic+h.payload] = true
 	}
 	if int64(len(distinct)) != s.Acked {
 		t.Errorf("the broker heard %d different messages, want %d", len(distinct), s.Acked)

@@ -94,8 +94,8 @@ func TestThePlanBeginsWithItsShareOfTowns_assumed(t *testing.T) {
 	tiers := make(map[string]bool)
 	for i := range fleet.Piles {
 		p, s := &fleet.Piles[i], &fleet.Stations[fleet.Piles[i].Station]
-		switch {
-		case s.Site == expressway:
+		switch s.Site {
+		case expressway:
 			tiers["expressway"] = true
 			if !p.DC {
 				t.Fatalf("pile %d at an expressway is AC", i)
