@@ -260,6 +260,7 @@ func (c *DashboardCmd) Run(ctx context.Context, log *slog.Logger) error {
 type SimulatorCmd struct {
 	Run      SimulatorRunCmd       `cmd:"" default:"withargs" help:"Let a fleet report to a gateway. The gateway's registry must be the fleet's: give the same --data, or import what generate writes."`
 	Load     SimulatorLoadCmd      `cmd:"" help:"Send what the piles of a simulated fleet's registry would at a fixed rate, and tell rate, latency and losses."`
+	Scenario SimulatorScenarioCmd  `cmd:"" help:"Let an outage, a flood or something else happen to some piles, and check that the dashboard shows it."`
 	Backfill SimulatorBackfillCmd  `cmd:"" help:"Write a fleet's past into the log of a new data directory, registry and all."`
 	Generate simulator.GenerateCmd `cmd:"" help:"Write a fleet's registry as the CSV files that import reads."`
 }
