@@ -119,15 +119,7 @@ func (c *connection) listen(tokens <-chan mqtt.Token) {
 func (c *connection) dial(ctx context.Context, d *dialer) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	var (
-		conn net.Conn
-		err  error
-	)
-	if d.tls {
-		conn, err = (&tls.Dialer{}).DialContext(ctx, "tcp", d.url.Host)
-	} else {
-		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", d.url.Host)
-	}
+	conn, err := d.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +130,13 @@ func (c *connection) dial(ctx context.Context, d *dialer) (net.Conn, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
+}
+
+func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
+	if d.tls {
+		return (&tls.Dialer{}).DialContext(ctx, "tcp", d.url.Host)
+	}
+	return (&net.Dialer{}).DialContext(ctx, "tcp", d.url.Host)
 }
 
 // cut ends the connection as a power cut does, so that the broker publishes the last will.

@@ -3,7 +3,6 @@ package simulator
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -271,13 +270,7 @@ func (l *lane) connection(ctx context.Context, broker *dialer) (done bool, err e
 func (l *lane) open(ctx context.Context, broker *dialer) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	var conn net.Conn
-	var err error
-	if broker.tls {
-		conn, err = (&tls.Dialer{}).DialContext(ctx, "tcp", broker.url.Host)
-	} else {
-		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", broker.url.Host)
-	}
+	conn, err := broker.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
