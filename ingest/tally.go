@@ -185,9 +185,6 @@ func (t *tally) save(ctx context.Context) error {
 	counts, piles, found, faults := t.counts, t.piles, t.disguises.take(), t.faults.take()
 	t.counts, t.piles = make(map[registry.QualityKey]*registry.Quality), make(map[registry.PileReject]int64)
 	t.mu.Unlock()
-	if len(counts) == 0 {
-		return nil
-	}
 	if len(found) > 0 {
 		if err := t.store.SaveFaultsAsOffline(ctx, found); err != nil {
 			t.slog.Warn("faults told as offline are not kept, the next one of each will be", "connectors", len(found), "err", err)
@@ -203,12 +200,16 @@ func (t *tally) save(ctx context.Context) error {
 	}
 	if len(piles) > 0 {
 		if err := t.store.AddPileRejects(ctx, piles); err != nil {
+			t.slog.Warn("counts of a pile's rejects are not saved, they are kept until they can be", "err", err)
 			t.mu.Lock()
 			for of, n := range piles {
 				t.piles[of] += n
 			}
 			t.mu.Unlock()
 		}
+	}
+	if len(counts) == 0 {
+		return nil
 	}
 	err := t.store.AddQuality(ctx, counts)
 	if err == nil {

@@ -51,6 +51,49 @@ func (s *sums) AddQuality(_ context.Context, counts map[registry.QualityKey]*reg
 	return nil
 }
 
+// forgetful is a qualityStore that refuses all but the counts of messages while it is away.
+type forgetful struct {
+	*sums
+	away    bool
+	rejects map[registry.PileReject]int64
+}
+
+func (f *forgetful) AddFaults(ctx context.Context, counts map[registry.FaultKey]*registry.FaultCount) error {
+	if f.away {
+		return errors.New("away")
+	}
+	return f.sums.AddFaults(ctx, counts)
+}
+
+func (f *forgetful) AddPileRejects(_ context.Context, counts map[registry.PileReject]int64) error {
+	if f.away {
+		return errors.New("away")
+	}
+	f.rejects = counts
+	return nil
+}
+
+func TestWhatCouldNotBeSavedIsSavedThoughNothingMoreIsTold(t *testing.T) {
+	s := &forgetful{sums: &sums{all: map[registry.QualityKey]*registry.Quality{}}, away: true}
+	y := tallyInto(s.sums)
+	y.store = s
+	y.add([]journal.Delivery{{Batch: journal.Batch{Seq: 1, Readings: []charge.Reading{{
+		Pile: charge.PileID{Operator: "OP1", Equipment: "P"}, Connector: "1", Kind: charge.KindStatus, Has: charge.HasStatus,
+		Status: charge.Faulted, Fault: charge.OtherFault, Received: time.Now(), At: time.Now(),
+	}}}}})
+	y.piles[registry.PileReject{Reason: "bad_json"}] = 3
+	if err := y.save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.away = false
+	if err := y.save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.told) != 1 || s.rejects[registry.PileReject{Reason: "bad_json"}] != 3 {
+		t.Errorf("saved later: got %d faults and %v, want what was refused before", len(s.told), s.rejects)
+	}
+}
+
 func tallyInto(s *sums) *tally {
 	return newTally(s, func(time.Time) time.Duration { return 72 * time.Hour }, func(id charge.OperatorID) bool { return id == "OP1" }, func(charge.PileID) bool { return true }, slog.New(slog.DiscardHandler))
 }
