@@ -103,6 +103,22 @@ func importTable(t testing.TB, r *registry.Registry, table registry.Table, text 
 	}
 }
 
+// loadFleet registers a small fleet and gives it to whoever asked for the platform.
+func loadFleet(fleet **simulator.Fleet) func(testing.TB, *registry.Registry, *registry.Directory) map[charge.OperatorID]string {
+	return func(t testing.TB, r *registry.Registry, d *registry.Directory) map[charge.OperatorID]string {
+		made, err := simulator.Generate(d.Divisions(), simulator.MinPiles, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*fleet = made
+		registerAll(t, r, made)
+		if err := d.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return issueTokens(t, r, d)
+	}
+}
+
 func issueTokens(t testing.TB, r *registry.Registry, d *registry.Directory) map[charge.OperatorID]string {
 	t.Helper()
 	tokens := make(map[charge.OperatorID]string)
@@ -343,6 +359,34 @@ func (w *watcher) find(kind string, want func(json.RawMessage) bool) (heard, err
 	return heard{}, fmt.Errorf("no %s as wanted among %d messages", kind, len(w.messages))
 }
 
+// eventsOf counts the events of a kind that tell of a pile. Where more comes at once than deltas hold, a snapshot
+// has them, and with them some that were told before.
+func (w *watcher) eventsOf(pile charge.PileID, kind charge.EventKind) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := make(map[string]bool)
+	for _, m := range w.messages {
+		if m.Type != "delta" && m.Type != "snapshot" {
+			continue
+		}
+		var told struct {
+			Events []struct {
+				ID, Pile string
+				Kind     charge.EventKind
+			}
+		}
+		if err := json.Unmarshal(m.Data, &told); err != nil {
+			return 0, fmt.Errorf("a %s of events: %w", m.Type, err)
+		}
+		for _, e := range told.Events {
+			if e.Pile == pile.String() && e.Kind == kind {
+				seen[e.ID] = true
+			}
+		}
+	}
+	return len(seen), nil
+}
+
 func effectiveIs(n int) func(json.RawMessage) bool {
 	return func(data json.RawMessage) bool {
 		var c figures
@@ -444,17 +488,7 @@ func TestEveryWorkingTownshipOfTheFleetIsFound(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var fleet *simulator.Fleet
-			f := startPlatform(t, setup{influx: tt.influx(t), load: func(t testing.TB, r *registry.Registry, d *registry.Directory) map[charge.OperatorID]string {
-				var err error
-				if fleet, err = simulator.Generate(d.Divisions(), simulator.MinPiles, 1); err != nil {
-					t.Fatal(err)
-				}
-				registerAll(t, r, fleet)
-				if err := d.Refresh(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				return issueTokens(t, r, d)
-			}})
+			f := startPlatform(t, setup{influx: tt.influx(t), load: loadFleet(&fleet)})
 			playFleet(t, f, fleet)
 			f.until("nominal coverage is the plan's", func() error {
 				if c := f.coverage("37"); c.Total != 1129 || c.Nominal != 544 {

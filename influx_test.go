@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"pilewatch/internal/charge"
-	"pilewatch/internal/registry"
 	"pilewatch/internal/testprog"
 	"pilewatch/simulator"
 )
@@ -56,17 +54,7 @@ func countInflux(ctx context.Context, addr, field, where string) (int, error) {
 func TestInfluxMayBeKilledAtAnyTime(t *testing.T) {
 	influx := testprog.InfluxServer(t)
 	var fleet *simulator.Fleet
-	f := startPlatform(t, setup{influx: "http://" + influx.Addr, load: func(t testing.TB, r *registry.Registry, d *registry.Directory) map[charge.OperatorID]string {
-		var err error
-		if fleet, err = simulator.Generate(d.Divisions(), simulator.MinPiles, 1); err != nil {
-			t.Fatal(err)
-		}
-		registerAll(t, r, fleet)
-		if err := d.Refresh(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return issueTokens(t, r, d)
-	}})
+	f := startPlatform(t, setup{influx: "http://" + influx.Addr, load: loadFleet(&fleet)})
 	kills, rate := 3, 5000
 	if text := os.Getenv("PILEWATCH_TEST_KILLS"); text != "" { // 10 take two minutes: InfluxDB needs some 5 s to start
 		var err error
@@ -98,13 +86,10 @@ func TestInfluxMayBeKilledAtAnyTime(t *testing.T) {
 		f.publish(t, watched.Operator, fmt.Sprintf("evcs/v1/%s/%s/status", watched.Operator, watched.Equipment), status("1", time.Now(), code))
 		sent := time.Now()
 		f.until("the event has come", func() error {
-			seen := 0
-			_, err := events.find("delta", func(data json.RawMessage) bool {
-				if bytes.Contains(data, []byte(watched.String())) && bytes.Contains(data, []byte(kind)) {
-					seen++
-				}
-				return seen == (told+1)/2
-			})
+			seen, err := events.eventsOf(watched, kind)
+			if err == nil && seen != (told+1)/2 {
+				err = fmt.Errorf("%d events of %s, want %d", seen, kind, (told+1)/2)
+			}
 			return err
 		})
 		slowest = max(slowest, time.Since(sent))

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"pilewatch/internal/charge"
-	"pilewatch/internal/registry"
 	"pilewatch/simulator"
 )
 
@@ -17,17 +16,7 @@ import (
 // platform, one after the other, since each leaves its piles as it found them or says what it changed.
 func TestScenariosShowWhatTheyName(t *testing.T) {
 	var fleet *simulator.Fleet
-	f := startPlatform(t, setup{load: func(t testing.TB, r *registry.Registry, d *registry.Directory) map[charge.OperatorID]string {
-		var err error
-		if fleet, err = simulator.Generate(d.Divisions(), simulator.MinPiles, 1); err != nil {
-			t.Fatal(err)
-		}
-		registerAll(t, r, fleet)
-		if err := d.Refresh(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return issueTokens(t, r, d)
-	}})
+	f := startPlatform(t, setup{load: loadFleet(&fleet)})
 	all, err := simulator.Scenarios()
 	if err != nil || len(all) < 7 {
 		t.Fatalf("%d scenarios, %v", len(all), err)
