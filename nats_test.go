@@ -30,7 +30,7 @@ func TestANATSOfItsOwnMayBeKilled(t *testing.T) {
 	ingest := &program{t: t, dir: dir, http: freeAddr(t)}
 	ingest.args = append([]string{"ingest", "--http", ingest.http}, atLog...)
 	page := &program{t: t, dir: dir, http: freeAddr(t)}
-	page.args = append([]string{"dashboard", "--http", page.http}, atLog...)
+	page.args = append([]string{"dashboard", "--http", page.http, "--request-rate", "100000"}, atLog...)
 	for _, p := range []*program{page, ingest, gateway} { // in any order: they wait for each other
 		p.start()
 		t.Cleanup(p.kill)
