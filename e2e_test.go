@@ -753,7 +753,7 @@ func TestAKillLosesNothingAcknowledged(t *testing.T) {
 		t.Skip("left out under -short: some 20 s")
 	}
 	p := &program{t: t, dir: t.TempDir(), http: freeAddr(t), mqtt: freeAddr(t)}
-	p.args = []string{"serve", "--data", p.dir, "--http", p.http, "--mqtt", p.mqtt, "--public"}
+	p.args = []string{"serve", "--data", p.dir, "--http", p.http, "--mqtt", p.mqtt, "--public", "--request-rate", "100000"}
 	fleet, tokens := registerFleet(t, p.dir, simulator.MinPiles)
 	p.start()
 	t.Cleanup(p.kill)
