@@ -10,15 +10,18 @@ VERSION ?= $(shell git describe --tags --always --dirty)
 demo: ## everything in one process, with a simulated fleet, at http://127.0.0.1:8080
 	go run . demo
 
+# Packages beside the root that take long with the race detector.
+SLOW := /dashboard /ingest /internal/registry /simulator
+
 ifdef SHORT
 test: ## all tests; SHORT=1 leaves out those that need other programs, and says which
 	@set -o pipefail; go test -short -v ./... 2>&1 | grep -E '^ *--- (SKIP|FAIL)|^(ok|FAIL|panic)|_test.go:[0-9]+:'
 else
-# With the race detector all but the two packages that run whole platforms and browsers, which take thrice as long with it: make
-# check has it for them as well.
+# With the race detector all but those: they run whole platforms and browsers or reckon days and years, and take three to ten
+# times as long with it: make check has it for them as well.
 test: tools/tests
-	go test -race -timeout 15m $$(go list ./... | grep -vx -e pilewatch -e pilewatch/dashboard)
-	go test -timeout 15m . ./dashboard
+	go test -race -timeout 15m $$(go list ./... | grep -vx -e pilewatch $(SLOW:%=-e pilewatch%))
+	go test -timeout 15m . $(SLOW:%=.%)
 endif
 
 .PHONY: tools/tests
