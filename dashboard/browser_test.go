@@ -129,17 +129,20 @@ func (p *tab) shows(what, script string) {
 	eventually(p.t, what, func() bool { return eval[bool](p, "Boolean("+script+")") })
 }
 
-// click clicks what a script's expression gives.
+// click clicks what a script's expression gives, once it rests: what loads above it would move it away meanwhile.
 func (p *tab) click(script string) {
 	p.t.Helper()
 	p.shows("there is "+script, script)
-	at := eval[struct{ X, Y float64 }](p, fmt.Sprintf(`(() => {
+	p.shows("it rests: "+script, fmt.Sprintf(`(() => {
 		const e = %s;
+		if (!e) return false;
 		e.scrollIntoView({ block: 'center' });
-		const r = e.getBoundingClientRect();
-		return { X: r.left + r.width / 2, Y: r.top + r.height / 2 };
+		const r = e.getBoundingClientRect(), before = window.restsAt;
+		window.restsAt = [r.left + r.width / 2, r.top + r.height / 2, document.documentElement.scrollHeight];
+		return before?.join() === window.restsAt.join();
 	})()`, script))
-	p.do(chromedp.MouseClickXY(at.X, at.Y))
+	at := eval[[]float64](p, `(() => { const at = window.restsAt; delete window.restsAt; return at; })()`)
+	p.do(chromedp.MouseClickXY(at[0], at[1]))
 }
 
 // button is a script's expression for the button that shows a text.
