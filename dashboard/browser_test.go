@@ -61,6 +61,15 @@ func openTab(t *testing.T, browser context.Context, width, height int64) *tab {
 		}
 	}()
 	p.do(chromedp.EmulateViewport(width, height))
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		seen, err := chromedp.Run(ctx, chromedp.Evaluate[string](`location.hash + ' ' + document.body.innerText`))
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		t.Logf("the page is at %.1500s\n%v; it complains of %q", seen, err, p.complaints)
+	})
 	return p
 }
 
