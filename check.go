@@ -68,7 +68,11 @@ func (c *checker) try(what string, do func() (string, error)) {
 // Run prints a line for each thing that it tries. It fails if one of them is wrong.
 func (c *CheckCmd) Run(ctx context.Context, out io.Writer) error {
 	quiet := slog.New(slog.DiscardHandler)
-	if _, err := os.Stat(filepath.Join(c.Data, "registry.db")); err != nil {
+	own := c.Data
+	if c.RegistryURL == "" {
+		own = filepath.Join(c.Data, "registry.db")
+	}
+	if _, err := os.Stat(own); err != nil {
 		return fmt.Errorf("check %s: %w; start pilewatch there first, or name another directory with --data", c.Data, err)
 	}
 	all := &checker{out: out}
@@ -173,7 +177,7 @@ func checkFiles(piles int) (string, error) {
 }
 
 func (c *CheckCmd) checkRegistry(ctx context.Context, quiet *slog.Logger) (said string, piles int, err error) {
-	p, err := openParts(ctx, c.Data, quiet)
+	p, err := openParts(ctx, &c.DataConfig, quiet)
 	if err != nil {
 		return "", 0, err
 	}
@@ -186,8 +190,12 @@ func (c *CheckCmd) checkRegistry(ctx context.Context, quiet *slog.Logger) (said 
 			towns++
 		}
 	}
-	return fmt.Sprintf("%s: %d township-level divisions, %d operators, %d piles", filepath.Join(c.Data, "registry.db"),
-		towns, len(p.directory.Operators()), piles), piles, p.close()
+	where := filepath.Join(c.Data, "registry.db")
+	if c.RegistryURL != "" {
+		where = "PostgreSQL"
+	}
+	return fmt.Sprintf("%s: %d township-level divisions, %d operators, %d piles", where, towns,
+		 len(p.directory.Operators()), piles), piles, p.close()
 }
 
 func (c *CheckCmd) checkHistory(ctx context.Context, quiet *slog.Logger) (string, error) {

@@ -27,7 +27,17 @@ import (
 
 // A DataConfig says where a part keeps what is its own.
 type DataConfig struct {
-	Data string `help:"Directory of the data." default:"data" env:"PILEWATCH_DATA" type:"path" placeholder:"DIR"`
+	Data                 string `help:"Directory of the data." default:"data" env:"PILEWATCH_DATA" type:"path" placeholder:"DIR"`
+	RegistryURL          string `help:"PostgreSQL that holds the registry, such as postgres://pilewatch@10.0.0.5/pilewatch?sslmode=verify-full, so that several machines share it; empty keeps it in DIR/registry.db." env:"PILEWATCH_REGISTRY_URL" placeholder:"URL"`
+	RegistryPasswordFile string `help:"File with the password for that PostgreSQL." env:"PILEWATCH_REGISTRY_PASSWORD_FILE" placeholder:"FILE" type:"path"`
+}
+
+// openRegistry opens the one that every part needs.
+func (c *DataConfig) openRegistry(ctx context.Context, log *slog.Logger) (*registry.Registry, error) {
+	if c.RegistryURL != "" {
+		return registry.OpenPostgres(ctx, registry.PostgresConfig{URL: c.RegistryURL, PasswordFile: c.RegistryPasswordFile}, log)
+	}
+	return registry.Open(ctx, filepath.Join(c.Data, "registry.db"), log)
 }
 
 // A HistoryConfig says where readings are kept for those who ask for the past.
@@ -102,14 +112,14 @@ type parts struct {
 	closers []func() error
 }
 
-// openParts opens the registry of the data directory, which every part needs.
-func openParts(ctx context.Context, data string, log *slog.Logger) (*parts, error) {
-	p := &parts{log: log, metrics: newMetrics(), data: data}
-	if err := os.MkdirAll(data, 0o700); err != nil {
+// openParts opens the registry, which every part needs.
+func openParts(ctx context.Context, c *DataConfig, log *slog.Logger) (*parts, error) {
+	p := &parts{log: log, metrics: newMetrics(), data: c.Data}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data directory: %w; choose another one with --data", err)
 	}
 	var err error
-	if p.registry, err = registry.Open(ctx, filepath.Join(data, "registry.db"), log); err != nil {
+	if p.registry, err = c.openRegistry(ctx, log); err != nil {
 		return nil, err
 	}
 	p.closers = append(p.closers, p.registry.Close)

@@ -17,7 +17,7 @@ import (
 
 // RegistryCmd is `pilewatch registry`: what goes into the registry by hand.
 type RegistryCmd struct {
-	Data string `help:"Directory of the data; the registry is its registry.db." default:"data" env:"PILEWATCH_DATA" type:"path" placeholder:"DIR"`
+	DataConfig `embed:""`
 
 	Import     RegistryImportCmd     `cmd:"" help:"Import a CSV file: all of it, or nothing and every error by line."`
 	Export     RegistryExportCmd     `cmd:"" help:"Write a table as the CSV that import reads."`
@@ -30,11 +30,12 @@ type RegistryCmd struct {
 	Inspection RegistryInspectionCmd `cmd:"" help:"Random inspections: draw piles and inspectors, record what was found."`
 	Audit      RegistryAuditCmd      `cmd:"" help:"Find any change in the record and the dossiers of cases."`
 	Account    RegistryAccountCmd    `cmd:"" help:"Who may sign in to the dashboard: people's accounts and API tokens."`
+	Copy       RegistryCopyCmd       `cmd:"" help:"Copy the whole registry into a new file or an empty PostgreSQL, and compare both."`
 }
 
 // with opens the registry for one command.
 func (c *RegistryCmd) with(ctx context.Context, log *slog.Logger, do func(*registry.Registry) error) error {
-	r, err := registry.Open(ctx, filepath.Join(c.Data, "registry.db"), log)
+	r, err := c.openRegistry(ctx, log)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ const leastLogBytes = 64 << 20
 // open opens everything but the dashboard, whose defaults differ between demo and serve. between
 // runs once the registry is open and before anything looks into it.
 func (c *whole) open(ctx context.Context, log *slog.Logger, d *dashboard.Config, between func(*parts) error) (*parts, *gateway.Gateway, *dashboard.Dashboard, error) {
-	p, err := openParts(ctx, c.Data, log)
+	p, err := openParts(ctx, &c.DataConfig, log)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -173,7 +173,7 @@ type GatewayCmd struct {
 
 // Run is the door until it is told to stop.
 func (c *GatewayCmd) Run(ctx context.Context, log *slog.Logger) error {
-	p, err := openParts(ctx, c.Data, log)
+	p, err := openParts(ctx, &c.DataConfig, log)
 	if err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ type IngestCmd struct {
 
 // Run reads the log until it is told to stop.
 func (c *IngestCmd) Run(ctx context.Context, log *slog.Logger) error {
-	p, err := openParts(ctx, c.Data, log)
+	p, err := openParts(ctx, &c.DataConfig, log)
 	if err != nil {
 		return err
 	}
@@ -238,7 +238,7 @@ type DashboardCmd struct {
 
 // Run shows the page until it is told to stop.
 func (c *DashboardCmd) Run(ctx context.Context, log *slog.Logger) error {
-	p, err := openParts(ctx, c.Data, log)
+	p, err := openParts(ctx, &c.DataConfig, log)
 	if err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ type SimulatorRunCmd struct {
 
 // Run speaks for the fleet until it is told to stop.
 func (c *SimulatorRunCmd) Run(ctx context.Context, log *slog.Logger) error {
-	p, err := openParts(ctx, c.Data, log)
+	p, err := openParts(ctx, &c.DataConfig, log)
 	if err != nil {
 		return err
 	}

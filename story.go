@@ -121,7 +121,7 @@ type SimulatorBackfillCmd struct {
 
 // Run writes the story; whoever reads the log judges it.
 func (c *SimulatorBackfillCmd) Run(ctx context.Context, log *slog.Logger, out io.Writer) error {
-	p, err := openParts(ctx, c.Data, log)
+	p, err := openParts(ctx, &c.DataConfig, log)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the real programs that the tests talk to, where they are missing: Mosquitto and its
-# clients, Chromium with a Chinese font, Prometheus and Alertmanager (Debian packages), and InfluxDB
+# clients, Chromium with a Chinese font, Prometheus, Alertmanager and PostgreSQL (Debian packages), and InfluxDB
 # 1.8.10 and NATS (from Go modules, into .tools/bin). Says what it cannot install and how to get it,
 # and fails.
 set -eu
@@ -15,6 +15,7 @@ need mosquitto_pub mosquitto-clients
 need chromium chromium
 need curl curl
 need promtool prometheus
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || packages="$packages postgresql"
 need amtool prometheus-alertmanager
 fc-list 2>/dev/null | grep -q "Noto Sans CJK" || packages="$packages fonts-noto-cjk"
 

@@ -15,8 +15,8 @@ import (
 func (r *Registry) FrozenThrough(ctx context.Context) (time.Time, error) {
 	const look = 20 // days: more than the lateness limit, at most
 	var day sql.NullInt64
-	err := r.read.QueryRowContext(ctx, `SELECT min(coalesce(newest, 0)) FROM (SELECT partition, max(CASE WHEN frozen THEN day END) AS newest FROM day_sum
-		WHERE day > (SELECT max(day) FROM day_sum) - ? GROUP BY partition)`, look).Scan(&day)
+	err := r.read.QueryRowContext(ctx, `SELECT min(coalesce(p.newest, 0)) FROM (SELECT partition, max(CASE WHEN frozen <> 0 THEN day END) AS newest FROM day_sum
+		WHERE day > (SELECT max(day) FROM day_sum) - ? GROUP BY partition) AS p`, look).Scan(&day)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("find the newest frozen day: %w", err)
 	}
@@ -41,7 +41,7 @@ func (r *Registry) CasesLookedAt(ctx context.Context) (time.Time, error) {
 
 // NoteCasesLookedAt moves that day forward, never back.
 func (r *Registry) NoteCasesLookedAt(ctx context.Context, day time.Time) error {
-	_, err := r.write.ExecContext(ctx, "INSERT INTO case_progress (one, day) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET day = max(day, excluded.day)", dayNumber(day))
+	_, err := r.write.ExecContext(ctx, "INSERT INTO case_progress (one, day) VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET day = max(case_progress.day, excluded.day)", dayNumber(day))
 	if err != nil {
 		return fmt.Errorf("note how far cases have come: %w", err)
 	}
@@ -88,7 +88,7 @@ func (r *Registry) FailingPiles(ctx context.Context, day time.Time, under float6
 			failing = append(failing, pile)
 		}
 		return nil
-	}, `SELECT t.operator, t.pile, t.days, coalesce(b.days, x'') FROM pile_month t LEFT JOIN pile_month b ON b.month = t.month - 1 AND b.operator = t.operator AND b.pile = t.pile
+	}, `SELECT t.operator, t.pile, t.days, b.days FROM pile_month t LEFT JOIN pile_month b ON b.month = t.month - 1 AND b.operator = t.operator AND b.pile = t.pile
 		WHERE t.month = ? ORDER BY t.operator, t.pile`, month)
 	if err != nil {
 		return nil, fmt.Errorf("find failing piles of %s: %w", dateText(day), err)

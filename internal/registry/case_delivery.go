@@ -43,7 +43,7 @@ func remind(ctx context.Context, tx *sql.Tx, c *Case, now time.Time) error {
 func deliverToOperators(ctx context.Context, tx *sql.Tx, kind, about, body string, now time.Time, operator charge.OperatorID) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO case_delivery (kind, about, way, address, body, created, attempts, next, error)
 		SELECT ?1, ?2, way, address, ?3, ?4, 0, ?4, '' FROM (
-			SELECT operator, 'email' AS way, email AS address FROM operators UNION ALL SELECT operator, 'webhook', webhook FROM operators)
+			SELECT operator, 'email' AS way, email AS address FROM operators UNION ALL SELECT operator, 'webhook', webhook FROM operators) AS o
 		WHERE address <> '' AND (operator = ?5 OR ?5 = '') ON CONFLICT DO NOTHING`, kind, about, body, now.UnixMilli(), string(operator))
 	if err != nil {
 		return fmt.Errorf("put %s %s on the list of deliveries: %w", kind, about, err)

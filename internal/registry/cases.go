@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"pilewatch/internal/cases"
 	"pilewatch/internal/charge"
@@ -90,12 +91,14 @@ func readCases(ctx context.Context, q querier, where string, args ...any) ([]Cas
 	return all, nil
 }
 
+func isBetweenFields(r rune) bool { return r == ',' || unicode.IsSpace(r) }
+
 func putCase(ctx context.Context, tx *sql.Tx, c *Case) error {
 	grounds, err := json.Marshal(c.Grounds)
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO cases ("+caseFields+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	_, err = tx.ExecContext(ctx, upsert("cases", 1, strings.FieldsFunc(caseFields, isBetweenFields)...),
 		c.ID, string(c.Pile.Operator), c.Pile.Equipment, c.Serial, string(c.Township), string(c.State), millis(c.Since), millis(c.Opened), millis(c.Suspected),
 		string(grounds), c.Policy, c.PeriodDays, millis(c.Served), millis(c.Deadline), c.Extended, c.Escalated, c.Relapses, c.ConfirmedBy,
 		millis(c.DismissedUntil), millis(c.Decommissioned), millis(c.Proved), c.Step)
@@ -115,7 +118,7 @@ type CaseQuery struct {
 
 // Cases gives the cases that match: those with a deadline first, by it, then by when they came into their state.
 func (r *Registry) Cases(ctx context.Context, q CaseQuery) ([]Case, error) {
-	where, args := []string{"1"}, []any{}
+	where, args := []string{"1 = 1"}, []any{}
 	add := func(condition string, more ...any) { where, args = append(where, condition), append(args, more...) }
 	if len(q.States) > 0 {
 		var of []any

@@ -23,8 +23,8 @@ type Correction struct {
 func saveCorrections(ctx context.Context, tx *sql.Tx, corrections []Correction) error {
 	for i := range corrections {
 		c := &corrections[i]
-		if _, err := tx.ExecContext(ctx, `INSERT OR IGNORE INTO correction (day, operator, pile, connector, status, told, received)
-			VALUES (?, ?, ?, ?, ?, ?, ?)`, dayNumber(c.Day), string(c.Key.Pile.Operator), c.Key.Pile.Equipment, string(c.Key.Connector),
+		if _, err := tx.ExecContext(ctx, `INSERT INTO correction (day, operator, pile, connector, status, told, received)
+			VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, dayNumber(c.Day), string(c.Key.Pile.Operator), c.Key.Pile.Equipment, string(c.Key.Connector),
 			int64(c.Status), c.Told.UnixMilli(), c.Received.UnixMilli()); err != nil {
 			return fmt.Errorf("write correction of %s: %w", c.Key, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -78,7 +79,8 @@ func saveTownshipDays(ctx context.Context, tx *sql.Tx, seq int64, days []Townshi
 	}); err != nil {
 		return err
 	}
-	put := newBulk(tx, "INSERT OR REPLACE INTO township_day (township, day, state, reason, not_observed, proven, log_seq)", "", 7)
+	columns := []string{"township", "day", "state", "reason", "not_observed", "proven", "log_seq"}
+	put := newBulk(tx, "INSERT INTO township_day ("+strings.Join(columns, ", ")+")", onConflict(2, columns...), len(columns))
 	type about struct {
 		latest int64 // day that is there, -1 for none
 		before *TownshipDay
@@ -159,10 +161,10 @@ func (t *TownshipDay) alike(o *TownshipDay) bool {
 
 // moveCoverage adds differences to the sums of divisions.
 func moveCoverage(ctx context.Context, tx *sql.Tx, moved map[coverageKey]*CoverageDay) error {
-	sum := newBulk(tx, "INSERT INTO coverage_day (division, scope, day, effective, failing, unverified, starting, none, proven, not_observed)",
-		`ON CONFLICT (division, scope, day) DO UPDATE SET effective = effective + excluded.effective, failing = failing + excluded.failing,
-		unverified = unverified + excluded.unverified, starting = starting + excluded.starting, none = none + excluded.none,
-		proven = proven + excluded.proven, not_observed = not_observed + excluded.not_observed`, 10)
+	sum := newBulk(tx, "INSERT INTO coverage_day AS d (division, scope, day, effective, failing, unverified, starting, none, proven, not_observed)",
+		`ON CONFLICT (division, scope, day) DO UPDATE SET effective = d.effective + excluded.effective, failing = d.failing + excluded.failing,
+		unverified = d.unverified + excluded.unverified, starting = d.starting + excluded.starting, none = d.none + excluded.none,
+		proven = d.proven + excluded.proven, not_observed = d.not_observed + excluded.not_observed`, 10)
 	for _, key := range slices.SortedFunc(maps.Keys(moved), coverageKey.compare) {
 		d := moved[key]
 		if *d == (CoverageDay{}) {

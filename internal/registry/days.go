@@ -9,6 +9,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -140,7 +141,7 @@ func saveConnectorDays(ctx context.Context, tx *sql.Tx, seq int64, days []Connec
 	}
 	return saveDays(ctx, tx, seq, rows,
 		"SELECT days, log_seq FROM connector_month WHERE month = ? AND operator = ? AND pile = ? AND connector = ?",
-		"INSERT OR REPLACE INTO connector_month (month, operator, pile, connector, days, log_seq) VALUES (?, ?, ?, ?, ?, ?)",
+		upsert("connector_month", 4, "month", "operator", "pile", "connector", "days", "log_seq"),
 		func(month int64, key *charge.ConnectorKey) []any {
 			return []any{month, string(key.Pile.Operator), key.Pile.Equipment, string(key.Connector)}
 		})
@@ -153,7 +154,7 @@ func savePileDays(ctx context.Context, tx *sql.Tx, seq int64, days []PileDay) er
 	}
 	return saveDays(ctx, tx, seq, rows,
 		"SELECT days, log_seq FROM pile_month WHERE month = ? AND operator = ? AND pile = ?",
-		"INSERT OR REPLACE INTO pile_month (month, operator, pile, days, log_seq) VALUES (?, ?, ?, ?, ?)",
+		upsert("pile_month", 3, "month", "operator", "pile", "days", "log_seq"),
 		func(month int64, key *charge.ConnectorKey) []any {
 			return []any{month, string(key.Pile.Operator), key.Pile.Equipment}
 		})
@@ -283,7 +284,7 @@ func (r *Registry) eachMonth(ctx context.Context, q MonthQuery, table, connector
 			return fmt.Errorf("%s: %w", key, err)
 		}
 		return fn(key, month, m)
-	}, query+" ORDER BY t.month, t.operator, t.pile, "+connector, args...)
+	}, query+" ORDER BY t.month, t.operator, t.pile, 3", args...)
 	if err != nil {
 		return fmt.Errorf("read days of a month: %w", err)
 	}
@@ -339,8 +340,8 @@ func saveSums(ctx context.Context, tx *sql.Tx, seq int64, sums []DaySum) error {
 		partition int
 	}
 	keep := make(map[part]bool)
-	put := newBulk(tx, `INSERT OR REPLACE INTO day_sum (day, partition, county, operator, kind, rural, dc, frozen, connectors, usable, excused, out,
-		unknown, fault, blocked, energy_wh, sessions, log_seq)`, "", 18)
+	columns := strings.Fields("day partition county operator kind rural dc frozen connectors usable excused out unknown fault blocked energy_wh sessions log_seq")
+	put := newBulk(tx, "INSERT INTO day_sum ("+strings.Join(columns, ", ")+")", onConflict(7, columns...), len(columns))
 	for i := range sums {
 		s := &sums[i]
 		day := dayNumber(s.Day)

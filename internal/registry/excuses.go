@@ -42,7 +42,7 @@ const excuseFields = "e.id, e.kind, e.state, e.operator, e.pile, e.division, e.b
 
 // Excuses gives the excuses that match, by their begin.
 func (r *Registry) Excuses(ctx context.Context, q ExcuseQuery) ([]charge.Excuse, error) {
-	where, args := []string{"1"}, []any{}
+	where, args := []string{"1 = 1"}, []any{}
 	add := func(condition string, more ...any) { where, args = append(where, condition), append(args, more...) }
 	if q.State != "" {
 		add("e.state = ?", string(q.State))

@@ -233,7 +233,7 @@ func (s *search) inPlace(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
 	small := false
 	if s.operator != "" && s.byStatus {
 		var n int
-		err := tx.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM piles INDEXED BY piles_operator WHERE operator = ? LIMIT ?)",
+		err := tx.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM piles INDEXED BY piles_operator WHERE operator = ? LIMIT ?) AS few",
 			s.operator, few+1).Scan(&n)
 		if err != nil {
 			return nil, err
@@ -289,7 +289,7 @@ func (s *search) byRareStatus(ctx context.Context, tx *sql.Tx) (keys []pileKey, 
 	s.place(&w, "c")
 	var n int
 	err = tx.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM connector_state c INDEXED BY connector_state_shown WHERE "+
-		w.String()+" LIMIT ?)", append(slices.Clone(w.args), few+1)...).Scan(&n)
+		w.String()+" LIMIT ?) AS few", append(slices.Clone(w.args), few+1)...).Scan(&n)
 	if err != nil || n > few {
 		return nil, false, err
 	}
@@ -350,7 +350,7 @@ func (s *search) byID(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
 	if operator == "" {
 		var n int
 		err := tx.QueryRowContext(ctx, `SELECT count(*) FROM
-			(SELECT 1 FROM piles INDEXED BY piles_pile WHERE pile >= ? AND pile < ? LIMIT ?)`, prefix, end, manyIDs).Scan(&n)
+			(SELECT 1 FROM piles INDEXED BY piles_pile WHERE pile >= ? AND pile < ? LIMIT ?) AS few`, prefix, end, manyIDs).Scan(&n)
 		if err != nil {
 			return nil, err
 		}

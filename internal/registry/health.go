@@ -72,7 +72,7 @@ var ErrStale = errors.New("a later owner of the partition has saved")
 // connectors that are not registered are left out, and a frozen day is never changed.
 func (r *Registry) SaveHealth(ctx context.Context, partition int, logSeq uint64, h *Health) error {
 	seq := int64(logSeq) //nolint:gosec // JetStream's sequences stay far below 2^63
-	err := r.inWrite(ctx, func(tx *sql.Tx) error {
+	err := r.inHealth(ctx, func(tx *sql.Tx) error {
 		if err := takePartition(ctx, tx, partition, seq, int64(h.Epoch)); err != nil { //nolint:gosec // as above
 			return err
 		}
@@ -115,7 +115,8 @@ func (r *Registry) SaveHealth(ctx context.Context, partition int, logSeq uint64,
 func takePartition(ctx context.Context, tx *sql.Tx, partition int, seq, epoch int64) error {
 	var last int64
 	err := tx.QueryRowContext(ctx, `INSERT INTO health_partition (number, log_seq, epoch) VALUES (?, ?, ?)
-		ON CONFLICT (number) DO UPDATE SET log_seq = max(log_seq, excluded.log_seq), epoch = max(epoch, excluded.epoch)
+		ON CONFLICT (number) DO UPDATE SET log_seq = max(health_partition.log_seq, excluded.log_seq),
+			epoch = max(health_partition.epoch, excluded.epoch)
 		RETURNING epoch`, partition, seq, epoch).Scan(&last)
 	if err != nil {
 		return err

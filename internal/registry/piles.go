@@ -415,7 +415,7 @@ func (st *pileStage) apply(ctx context.Context, tx *sql.Tx, rev int64) error {
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`: &w.addPile,
 		`UPDATE piles SET station_id = ?3, township = ?4, rev = ?5, (opened, closed, typed, dc) =
 			(SELECT min(c.opened), CASE WHEN count(c.closed) = count(*) THEN max(c.closed) END,
-				max(c.equipment_type <> 0), max(c.equipment_type IN (1, 3))
+				max(CASE WHEN c.equipment_type <> 0 THEN 1 ELSE 0 END), max(CASE WHEN c.equipment_type IN (1, 3) THEN 1 ELSE 0 END)
 			FROM connectors c WHERE c.operator = ?1 AND c.pile = ?2)
 		WHERE operator = ?1 AND pile = ?2`: &w.putPile,
 		"UPDATE connector_state SET township = ?1 WHERE operator = ?2 AND pile = ?3 AND township <> ?1": &w.moveStates,

@@ -90,7 +90,7 @@ func (r *Registry) WorkingPoints(ctx context.Context, since, now time.Time) ([]P
 		}
 		all = append(all, p)
 		return nil
-	}, `SELECT s.lng, s.lat FROM stations s WHERE s.kind = 'public' AND s.access IN ('', 'public') AND NOT s.mobile AND s.lng IS NOT NULL
+	}, `SELECT s.lng, s.lat FROM stations s WHERE s.kind = 'public' AND s.access IN ('', 'public') AND s.mobile = 0 AND s.lng IS NOT NULL
 			AND s.opened <= ?1 AND (s.closed IS NULL OR s.closed > ?1) AND EXISTS (SELECT 1 FROM piles p INDEXED BY piles_station
 			CROSS JOIN connector_state c ON c.operator = p.operator AND c.pile = p.pile WHERE p.station_id = s.id AND c.last_usable >= ?2)
 		ORDER BY s.id`, now.UnixMilli(), since.UnixMilli())

@@ -184,7 +184,7 @@ func (st *plainStage) check(ctx context.Context, q querier, _ time.Time, bad *Im
 func (st *plainStage) apply(ctx context.Context, tx *sql.Tx, _ int64) error {
 	t := st.table
 	//nolint:gosec // the names are ours
-	put, err := tx.PrepareContext(ctx, "INSERT OR REPLACE INTO "+string(t.name)+" ("+names(t.columns)+") VALUES (?"+strings.Repeat(", ?", len(t.columns)-1)+")")
+	put, err := tx.PrepareContext(ctx, upsert(string(t.name), t.keys, strings.Split(names(t.columns), ", ")...))
 	if err != nil {
 		return err
 	}

@@ -92,8 +92,8 @@ func (r *Registry) AddQuality(ctx context.Context, counts map[QualityKey]*Qualit
 			if err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO quality_month (month, operator, messages, late, off_clock, numbered, missing, twice,
-				restarts, delays, rejects) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, month, string(key.Operator), sum.Messages, sum.Late, sum.OffClock,
+			if _, err := tx.ExecContext(ctx, upsert("quality_month", 2, "month", "operator", "messages", "late", "off_clock", "numbered", "missing",
+				"twice", "restarts", "delays", "rejects"), month, string(key.Operator), sum.Messages, sum.Late, sum.OffClock,
 				sum.Numbered, sum.Missing, sum.Twice, sum.Restarts, string(delays), string(rejects)); err != nil {
 				return err
 			}
@@ -158,9 +158,9 @@ func (r *Registry) SaveFaultsAsOffline(ctx context.Context, found []FaultAsOffli
 			args := []any{month, string(f.Key.Pile.Operator), f.Key.Pile.Equipment, string(f.Key.Connector)}
 			query := "DELETE FROM fault_as_offline WHERE month = ? AND operator = ? AND pile = ? AND connector = ?"
 			if f.Times > 0 {
-				query = `INSERT INTO fault_as_offline (month, operator, pile, connector, first, last, times) VALUES (?, ?, ?, ?, ?, ?, ?)
-					ON CONFLICT (month, operator, pile, connector) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last),
-					times = max(times, excluded.times)`
+				query = `INSERT INTO fault_as_offline AS f (month, operator, pile, connector, first, last, times) VALUES (?, ?, ?, ?, ?, ?, ?)
+					ON CONFLICT (month, operator, pile, connector) DO UPDATE SET first = min(f.first, excluded.first), last = max(f.last, excluded.last),
+					times = max(f.times, excluded.times)`
 				args = append(args, f.First.UnixMilli(), f.Last.UnixMilli(), f.Times)
 			}
 			if _, err := tx.ExecContext(ctx, query, args...); err != nil {

@@ -1,6 +1,6 @@
 // Package registry is what the platform knows beforehand, and what it makes of the log: divisions,
 // operators, stations, piles, credentials, and the states that health keeps. It is one SQLite file
-// that several processes share; Directory is the same in memory, for look-ups at every message.
+// that several processes share, or a PostgreSQL that several machines do; Directory is the same in memory, for look-ups at every message.
 // It never reads or writes readings: those are in the log and in the series.
 package registry
 
@@ -48,12 +48,13 @@ const (
 		"&_pragma=wal_autocheckpoint(8000)&_pragma=journal_size_limit(67108864)"
 )
 
-// A Registry is an open registry file. It is safe for concurrent use, and several processes may
-// have the same file open. Writes go through one connection, one after the other; reads have a
+// A Registry is an open registry. It is safe for concurrent use, and several processes may
+// have the same one open. Of a file, writes go through one connection, one after the other; reads have a
 // few of their own, and in WAL mode neither waits for the other.
 type Registry struct {
-	write *sql.DB // one connection, every transaction BEGIN IMMEDIATE
+	write *sql.DB // of a file one connection, every transaction BEGIN IMMEDIATE
 	read  *sql.DB
+	lock  func(ctx context.Context, tx *sql.Tx, shared bool) error // before a transaction writes; nil where its begin does that
 	log   *slog.Logger
 	now   func() time.Time
 
@@ -83,7 +84,7 @@ func Open(ctx context.Context, path string, log *slog.Logger) (*Registry, error)
 		return nil, fmt.Errorf("open registry: %w", err)
 	}
 
-	r := &Registry{log: log, now: time.Now, hashes: semaphore.NewWeighted(hashAtOnce)}
+	r := newRegistry(log)
 	if r.write, err = openSQLite(abs, writerPragmas); err != nil {
 		return nil, err
 	}
@@ -93,10 +94,14 @@ func Open(ctx context.Context, path string, log *slog.Logger) (*Registry, error)
 	r.write.SetMaxOpenConns(1)
 	r.read.SetMaxOpenConns(readers)
 	r.read.SetMaxIdleConns(readers)
-	if err := r.prepare(ctx); err != nil {
+	if err := r.prepare(ctx, goose.DialectSQLite3); err != nil {
 		return nil, errors.Join(fmt.Errorf("open registry %s: %w", path, err), r.Close())
 	}
 	return r, nil
+}
+
+func newRegistry(log *slog.Logger) *Registry {
+	return &Registry{log: log, now: time.Now, hashes: semaphore.NewWeighted(hashAtOnce)}
 }
 
 func openSQLite(abs, extra string) (*sql.DB, error) {
@@ -110,12 +115,12 @@ func openSQLite(abs, extra string) (*sql.DB, error) {
 	return db, nil
 }
 
-func (r *Registry) prepare(ctx context.Context) error {
+func (r *Registry) prepare(ctx context.Context, dialect goose.Dialect, more ...goose.ProviderOption) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, r.write, files, goose.WithLogger(goose.NopLogger()))
+	provider, err := goose.NewProvider(dialect, r.write, files, append(more, goose.WithLogger(goose.NopLogger()))...)
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
@@ -143,7 +148,7 @@ func (r *Registry) prepare(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the file.
+// Close closes it.
 func (r *Registry) Close() error {
 	if err := errors.Join(r.read.Close(), r.write.Close()); err != nil {
 		return fmt.Errorf("close registry: %w", err)
@@ -191,13 +196,28 @@ func markTable(ctx context.Context, tx *sql.Tx, table string, rev int64) error {
 	return nil
 }
 
-// inWrite runs fn in one BEGIN IMMEDIATE transaction.
+// inWrite runs fn in a transaction that no other one that writes is beside.
 func (r *Registry) inWrite(ctx context.Context, fn func(*sql.Tx) error) error {
+	return r.inTransaction(ctx, false, fn)
+}
+
+// inHealth is inWrite for what health saves: where several may write at once, those of other partitions do.
+func (r *Registry) inHealth(ctx context.Context, fn func(*sql.Tx) error) error {
+	return r.inTransaction(ctx, true, fn)
+}
+
+func (r *Registry) inTransaction(ctx context.Context, shared bool, fn func(*sql.Tx) error) error {
 	tx, err := r.write.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin registry transaction: %w", err)
 	}
-	if err := fn(tx); err != nil {
+	if r.lock != nil {
+		err = r.lock(ctx, tx, shared)
+	}
+	if err == nil {
+		err = fn(tx)
+	}
+	if err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
 	if err := tx.Commit(); err != nil {

@@ -21,7 +21,7 @@ import (
 
 func open(t testing.TB) *Registry {
 	t.Helper()
-	r, err := Open(t.Context(), filepath.Join(t.TempDir(), "registry.db"), slog.New(slog.DiscardHandler))
+	r, err := openAt(t, filepath.Join(t.TempDir(), "registry.db"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestOpenTogetherOnAnEmptyDirectory(t *testing.T) {
 	var group sync.WaitGroup
 	for range 4 {
 		group.Go(func() {
-			r, err := Open(t.Context(), path, slog.New(slog.DiscardHandler))
+			r, err := openAt(t, path, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Error(err)
 				return
@@ -510,7 +510,7 @@ func TestDirectorySeesChanges(t *testing.T) {
 func TestDirectoryFollowsAndOutlivesFailures(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "registry.db")
 	var logged bytes.Buffer
-	r, err := Open(t.Context(), path, slog.New(slog.NewTextHandler(&logged, nil)))
+	r, err := openAt(t, path, slog.New(slog.NewTextHandler(&logged, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -207,8 +207,9 @@ func (st *stationStage) apply(ctx context.Context, tx *sql.Tx, rev int64) error 
 			AND (operator, pile) IN (SELECT operator, pile FROM piles WHERE station_id = ?2)`: &moveStates,
 		`INSERT INTO station_terms (station_id, from_day, township, kind, area, access, hours, seasons, mobile)
 			VALUES (?, 0, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`: &firstTerms,
-		`INSERT OR REPLACE INTO station_terms (station_id, township, kind, area, access, hours, seasons, mobile, from_day, entered)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`: &terms,
+		`INSERT INTO station_terms (station_id, township, kind, area, access, hours, seasons, mobile, from_day, entered)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ` + onConflict(2, "station_id", "from_day", "township", "kind", "area", "access", "hours",
+			"seasons", "mobile", "entered"): &terms,
 	}); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-// Package testprog starts the real programs that tests talk to: InfluxDB, Mosquitto, NATS, Prometheus and
+// Package testprog starts the real programs that tests talk to: InfluxDB, Mosquitto, NATS, PostgreSQL, Prometheus and
 // Alertmanager, each on a free port of its own, with a directory of its own, and ended with the test. Chromium it only finds:
 // who drives it starts it. Only tests import this package.
 //
@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -105,6 +106,10 @@ func (p program) look() string {
 		tried = append(tried, path)
 	}
 	tried = append(tried, filepath.Join("/usr/sbin", p.name))
+	if versions, err := filepath.Glob(filepath.Join("/usr/lib/postgresql/*/bin", p.name)); err == nil { // Debian's, not in PATH
+		slices.Reverse(versions)
+		tried = append(tried, versions...)
+	}
 	if home, err := os.UserHomeDir(); err == nil {
 		tried = append(tried, filepath.Join(home, "go", "bin", p.name))
 	}
@@ -142,6 +147,7 @@ type Server struct {
 
 	path  string
 	args  []string
+	as    *syscall.SysProcAttr // another user; nil for our own
 	ready func(ctx context.Context) error
 
 	mu      sync.Mutex
@@ -159,16 +165,22 @@ const (
 // Start starts the program, if it does not run, and returns when it answers.
 func (s *Server) Start(t testing.TB) {
 	t.Helper()
+	if err := s.launch(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) launch() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.process != nil {
-		return
+		return nil
 	}
 	s.output = &tail{}
 	cmd := exec.Command(s.path, s.args...)
-	cmd.Stdout, cmd.Stderr = s.output, s.output
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr, cmd.Dir = s.output, s.output, s.as, s.Dir
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", s.path, err)
+		return fmt.Errorf("start %s: %w", s.path, err)
 	}
 	ended := make(chan struct{})
 	go func() {
@@ -183,14 +195,14 @@ func (s *Server) Start(t testing.TB) {
 	for {
 		err := s.ready(ctx)
 		if err == nil {
-			return
+			return nil
 		}
 		select {
 		case <-ended:
 			s.process = nil
-			t.Fatalf("%s ended before it answered:\n%s", s.path, s.output)
+			return fmt.Errorf("%s ended before it answered:\n%s", s.path, s.output)
 		case <-ctx.Done():
-			t.Fatalf("%s does not answer within %s: %v\n%s", s.path, readyWithin, err, s.output)
+			return fmt.Errorf("%s does not answer within %s: %w\n%s", s.path, readyWithin, err, s.output)
 		case <-ask.C:
 		}
 	}
