@@ -77,13 +77,17 @@ func (c *LogConfig) open(ctx context.Context, data string, log *slog.Logger) (*j
 	if cfg.TokenFile == "" {
 		cfg.TokenFile = journal.TokenFile(data)
 	}
+	return waitForLog(ctx, cfg, log)
+}
+
+func waitForLog(ctx context.Context, cfg journal.Config, log *slog.Logger) (*journal.Log, error) {
 	for told := false; ; told = true {
 		l, err := journal.Open(ctx, cfg, log)
 		if err == nil {
 			return l, nil
 		}
 		if !told {
-			log.Warn("log does not answer, waiting for it", "url", c.LogURL, "err", err)
+			log.Warn("log does not answer, waiting for it", "url", cfg.URL, "err", err)
 		}
 		select {
 		case <-ctx.Done():

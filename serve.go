@@ -178,10 +178,14 @@ func (c *GatewayCmd) Run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	err = p.openJournal(func() (*journal.Log, error) {
-		return journal.Open(ctx, journal.Config{
+		cfg := journal.Config{
 			URL: c.LogURL, TokenFile: c.TokenFile, Dir: c.Data, Listen: c.LogListen,
 			Partitions: c.Partitions, Replicas: c.Replicas, MaxBytes: c.LogMaxBytes,
-		}, log)
+		}
+		if cfg.URL == "" {
+			return journal.Open(ctx, cfg, log)
+		}
+		return waitForLog(ctx, cfg, log)
 	})
 	if err != nil {
 		return errors.Join(err, p.close())

@@ -70,6 +70,7 @@ type Log struct {
 	conn       *nats.Conn
 	js         jetstream.JetStream
 	partitions int
+	replicas   int // of each stream
 	log        *slog.Logger
 	decoded    decodedBatches
 }
@@ -94,6 +95,8 @@ func (l *Log) connect(cfg Config) error {
 		nats.Name("pilewatch"),
 		nats.MaxReconnects(-1),
 		nats.ReconnectJitter(100*time.Millisecond, time.Second),
+		// A server whose machine is cut off says nothing: another one of the cluster is asked within some 12 s.
+		nats.PingInterval(4*time.Second), nats.MaxPingsOutstanding(2),
 	}
 	url := cfg.URL
 	if url == "" {
@@ -232,6 +235,7 @@ func (l *Log) makeStreams(ctx context.Context, cfg Config) error {
 			l.log.Warn("the log keeps the number of partitions it was made with", "partitions", len(subjects))
 		}
 		l.partitions = len(subjects)
+		l.replicas = existing.CachedInfo().Config.Replicas // of whoever made it: others join and have no say
 		if l.server != nil {
 			if err := l.resize(ctx, existing, cfg.MaxBytes); err != nil {
 				return err
@@ -251,7 +255,7 @@ func (l *Log) makeStreams(ctx context.Context, cfg Config) error {
 		}); err != nil {
 			return fmt.Errorf("make stream %s: %w", readingsStream, err)
 		}
-		l.partitions = cfg.Partitions
+		l.partitions, l.replicas = cfg.Partitions, max(cfg.Replicas, 1)
 	default:
 		return fmt.Errorf("look up stream %s: %w", readingsStream, err)
 	}
@@ -259,13 +263,22 @@ func (l *Log) makeStreams(ctx context.Context, cfg Config) error {
 		{Name: rejectsStream, Subjects: []string{"rejects.>"}, MaxAge: rejectsMaxAge, MaxBytes: rejectsMaxBytes},
 		{Name: changesStream, Subjects: []string{"changes.>"}, MaxAge: changesMaxAge, MaxBytes: changesMaxBytes},
 	} {
-		s.Storage, s.Discard, s.Replicas = jetstream.FileStorage, jetstream.DiscardOld, max(cfg.Replicas, 1)
+		s.Storage, s.Discard, s.Replicas = jetstream.FileStorage, jetstream.DiscardOld, l.replicas
+		// To say what is so already costs a cluster an agreement, and many parts may start at once.
+		if there, err := l.js.Stream(ctx, s.Name); err == nil {
+			if is := there.CachedInfo().Config; is.MaxAge == s.MaxAge && is.MaxBytes == s.MaxBytes && is.Replicas == s.Replicas {
+				continue
+			}
+		}
 		if _, err := l.js.CreateOrUpdateStream(ctx, s); err != nil {
 			return fmt.Errorf("make stream %s: %w", s.Name, err)
 		}
 	}
+	if _, err := l.js.ObjectStore(ctx, checkpointsStore); err == nil && l.server == nil {
+		return nil
+	}
 	if _, err := l.js.CreateOrUpdateObjectStore(ctx, jetstream.ObjectStoreConfig{
-		Bucket: checkpointsStore, MaxBytes: checkpointsMaxBytes, Replicas: max(cfg.Replicas, 1),
+		Bucket: checkpointsStore, MaxBytes: checkpointsMaxBytes, Replicas: l.replicas,
 	}); err != nil {
 		return fmt.Errorf("make object store %s: %w", checkpointsStore, err)
 	}

@@ -36,7 +36,7 @@ var ErrLost = errors.New("the lease is lost")
 // the same after a restart. Of one name only one process may run.
 func (l *Log) Leases(ctx context.Context, holder string) (*Leases, error) {
 	kv, err := l.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: ownersStore, TTL: leaseLives, Storage: jetstream.FileStorage, Replicas: max(l.cfg.Replicas, 1),
+		Bucket: ownersStore, TTL: leaseLives, Storage: jetstream.FileStorage, Replicas: l.replicas,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the leases: %w", err)

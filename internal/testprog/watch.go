@@ -6,7 +6,11 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 )
 
 var (
@@ -53,6 +57,49 @@ func NATSServer(t testing.TB, conf string) *Server {
 	s.args = []string{"-c", file, "-sd", filepath.Join(dir, "store")}
 	s.ready = watched.answers("/healthz")
 	return s.start(t)
+}
+
+// NATSCluster starts that many NATS servers that are one cluster, each with conf. Their files stay when they are killed.
+func NATSCluster(t testing.TB, servers int, conf string) []*Server {
+	t.Helper()
+	path := natsServer.find(t)
+	var routes []string
+	for range servers {
+		routes = append(routes, fmt.Sprintf("%q", "nats://"+freeAddr(t)))
+	}
+	all := make([]*Server, servers)
+	g := &errgroup.Group{}
+	for i := range all {
+		dir := t.TempDir()
+		s := &Server{Addr: freeAddr(t), path: path}
+		watched := &Server{Addr: freeAddr(t)}
+		file := filepath.Join(dir, "nats.conf")
+		writeFile(t, file, fmt.Sprintf("listen: %q\nhttp: %q\nserver_name: log%d\ncluster { name: test, listen: %s, routes: [%s], no_advertise: true }\n%s",
+			s.Addr, watched.Addr, i, strings.Replace(routes[i], "nats://", "", 1), strings.Join(routes, ", "), conf))
+		s.args = []string{"-c", file, "-sd", filepath.Join(dir, "store")}
+		s.ready = watched.answers("/healthz")
+		t.Cleanup(s.Kill)
+		all[i] = s
+		g.Go(s.launch) // together: alone none has a majority
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Freeze stops the program's work, as for those that talk to it a cut of its network does; Thaw lets it go on.
+func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw ends Freeze.
+func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig syscall.Signal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process != nil {
+		_ = s.process.Process.Signal(sig)
+	}
 }
 
 // Run runs a tool to its end and fails the test where it fails.
