@@ -35,13 +35,26 @@ var ErrLost = errors.New("the lease is lost")
 // Leases opens the leases for a process; holder is its name, one token of letters, digits and dashes,
 // the same after a restart. Of one name only one process may run.
 func (l *Log) Leases(ctx context.Context, holder string) (*Leases, error) {
-	kv, err := l.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: ownersStore, TTL: leaseLives, Storage: jetstream.FileStorage, Replicas: l.replicas,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open the leases: %w", err)
+	for told := false; ; told = true {
+		kv, err := l.js.KeyValue(ctx, ownersStore)
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			kv, err = l.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+				Bucket: ownersStore, TTL: leaseLives, Storage: jetstream.FileStorage, Replicas: l.replicas,
+			})
+		}
+		if err == nil {
+			return &Leases{kv: kv, holder: holder}, nil
+		}
+		// A cluster that makes it for several at once, or has lost a server, needs a moment.
+		if !told {
+			l.log.Warn("leases cannot be opened, waiting for them", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("open the leases: %w", err)
+		case <-time.After(time.Second):
+		}
 	}
-	return &Leases{kv: kv, holder: holder}, nil
 }
 
 // Join says that this process takes part in the work; it is to be said again every few seconds.
