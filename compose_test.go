@@ -31,12 +31,12 @@ func loadCompose(t *testing.T) *types.Project {
 func TestComposeStartsByHealthWithLimitsAndWithoutSecretsOfItsOwn(t *testing.T) {
 	project := loadCompose(t)
 	want := []string{
-		"alertmanager", "dashboard", "gateway", "grafana", "influxdb", "ingest", "mosquitto", "nats", "prometheus", "simulator",
+		"alertmanager", "dashboard", "gateway", "grafana", "influxdb", "ingest", "mosquitto", "nats", "postgres", "prometheus", "simulator",
 	}
 	if got := project.ServiceNames(); !slices.Equal(got, want) {
 		t.Errorf("services: got %v, want %v", got, want)
 	}
-	pinned := regexp.MustCompile(`:v?\d+\.\d+\.\d+(-[a-z]+)?$`)
+	pinned := regexp.MustCompile(`:v?\d+\.\d+(\.\d+)?(-[a-z]+)?$`)
 	for name, s := range project.Services {
 		if s.HealthCheck == nil || len(s.HealthCheck.Test) == 0 {
 			t.Errorf("%s: no health check", name)

@@ -62,7 +62,7 @@ const (
 	stackInflux     = 7
 	stackPrometheus = 8
 	stackBroker     = 10
-	stackPorts      = 11
+	stackPorts      = 12
 )
 
 // startStack runs deploy/stack.sh until the test ends, with this test's program as pilewatch.
@@ -70,6 +70,9 @@ func startStack(t *testing.T, alerts string) *stack {
 	t.Helper()
 	testprog.NeedStack(t)
 	s := &stack{dir: t.TempDir(), port: freePorts(t, stackPorts)}
+	if err := os.Chmod(filepath.Dir(s.dir), 0o755); err != nil { //nolint:gosec // PostgreSQL's user must come through; secrets are closed
+		t.Fatal(err)
+	}
 	cmd := exec.Command("deploy/stack.sh", s.dir)
 	cmd.Env = append(os.Environ(), runAsProgram+"=1", "PILEWATCH="+os.Args[0], fmt.Sprintf("STACK_PORT=%d", s.port),
 		fmt.Sprintf("STACK_PILES=%d", simulator.MinPiles), "ALERT_URL="+alerts)

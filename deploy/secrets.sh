@@ -10,7 +10,7 @@ make() { # make NAME: reads the content
 	cat >"$dir/$1"
 	echo "made $dir/$1"
 }
-for name in influx_password influx_token nats_token mosquitto_password grafana_password; do
+for name in influx_password influx_token nats_token postgres_password mosquitto_password grafana_password; do
 	head -c 32 /dev/urandom | base64 | tr -d '+/=\n' | make "$name"
 done
 printf 'token: "%s"\n' "$(cat "$dir/nats_token")" | make nats_auth

@@ -4,7 +4,9 @@
 #
 #   deploy/stack.sh [DIR]     DIR, stack by default, holds data, logs and secrets; it may be one that was used before.
 #
-# STACK_PORT, 20000 by default, is the first of eleven ports; PILEWATCH names the program, STACK_PILES the fleet (3000),
+# PostgreSQL does not run as root: where this does, it runs as postgres, who must be able to enter DIR.
+#
+# STACK_PORT, 20000 by default, is the first of twelve ports; PILEWATCH names the program, STACK_PILES the fleet (3000),
 # ALERT_URL where Alertmanager sends what the example sends to nobody.
 set -eu
 root="$(cd "$(dirname "$0")/.." && pwd)"
@@ -13,9 +15,9 @@ mkdir -p "$dir" && dir="$(cd "$dir" && pwd)"
 port="${STACK_PORT:-20000}"
 at() { echo "127.0.0.1:$((port + $1))"; }
 http_dashboard=$(at 0) http_gateway=$(at 1) http_ingest=$(at 2) http_simulator=$(at 3)
-mqtt=$(at 4) nats=$(at 5) nats_http=$(at 6) influx=$(at 7) prometheus=$(at 8) alertmanager=$(at 9) broker=$(at 10)
+mqtt=$(at 4) nats=$(at 5) nats_http=$(at 6) influx=$(at 7) prometheus=$(at 8) alertmanager=$(at 9) broker=$(at 10) postgres=$(at 11)
 
-PATH="$root/.tools/bin:$PATH:/usr/sbin:$HOME/go/bin"
+PATH="$root/.tools/bin:$PATH:/usr/sbin:$HOME/go/bin:$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tail -1)"
 if [ -z "${PILEWATCH:-}" ]; then
 	PILEWATCH="$dir/pilewatch"
 	(cd "$root" && go build -o "$PILEWATCH" .)
@@ -61,6 +63,21 @@ sed -e "s|0.0.0.0:4222|$nats|; s|0.0.0.0:8222|$nats_http|; s|store_dir: /data|st
 cp "$dir/secrets/nats_auth" "$dir/nats/auth.conf"
 start nats nats-server -c "$dir/nats/nats.conf"
 
+as=""
+mkdir -p "$dir/postgres"
+if [ "$(id -u)" = 0 ]; then
+	as="setpriv --reuid=postgres --regid=postgres --clear-groups"
+	chown postgres "$dir/postgres"
+	$as test -x "$dir/postgres" || { echo "PostgreSQL runs as the user postgres, who cannot enter $dir: choose another directory" >&2; exit 1; }
+fi
+if [ ! -s "$dir/postgres/data/PG_VERSION" ]; then
+	$as sh -c 'umask 077 && cat >"$1"' sh "$dir/postgres/password" <"$dir/secrets/postgres_password"
+	(cd "$dir/postgres" && $as initdb -D "$dir/postgres/data" -U pilewatch --auth=scram-sha-256 --pwfile="$dir/postgres/password" --locale=C.UTF-8 --encoding=UTF8) >/dev/null
+	rm "$dir/postgres/password"
+fi
+# shellcheck disable=SC2086 # the words of as are arguments
+start postgres $as postgres -D "$dir/postgres/data" -p "${postgres##*:}" -c listen_addresses=127.0.0.1 -c unix_socket_directories=
+
 cat >"$dir/influxdb/influxdb.conf" <<CONF
 reporting-disabled = true
 bind-address = "127.0.0.1:0"
@@ -99,7 +116,10 @@ until_up nats curl -fsS "http://$nats_http/healthz"
 until_up influxdb curl -fsS "http://$influx/ping"
 curl -fsS -o /dev/null "http://$influx/query" --data-urlencode 'q=CREATE DATABASE "evcs" WITH DURATION 30d NAME "raw"'
 
+until_up postgres pg_isready -q -h 127.0.0.1 -p "${postgres##*:}"
+
 export PILEWATCH_DATA="$dir/data"
+export PILEWATCH_REGISTRY_URL="postgres://pilewatch@$postgres/postgres?sslmode=disable" PILEWATCH_REGISTRY_PASSWORD_FILE="$dir/secrets/postgres_password"
 at_log="--log-url nats://$nats --log-token-file $dir/secrets/nats_token"
 history="--influx-url http://$influx --influx-bucket evcs/raw"
 # shellcheck disable=SC2086 # the words above are arguments

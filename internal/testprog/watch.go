@@ -40,7 +40,7 @@ func Amtool(t testing.TB) (path string) {
 // NeedStack leaves the test out, or fails it, where a program is missing that deploy/stack.sh starts.
 func NeedStack(t testing.TB) {
 	t.Helper()
-	for _, p := range []program{influxd, mosquitto, mosquittoPub, natsServer, prometheus, alertmanager, curl} {
+	for _, p := range []program{influxd, mosquitto, mosquittoPub, natsServer, postgres, initdb, prometheus, alertmanager, curl} {
 		p.find(t)
 	}
 }
