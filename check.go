@@ -195,7 +195,7 @@ func (c *CheckCmd) checkRegistry(ctx context.Context, quiet *slog.Logger) (said 
 		where = "PostgreSQL"
 	}
 	return fmt.Sprintf("%s: %d township-level divisions, %d operators, %d piles", where, towns,
-		 len(p.directory.Operators()), piles), piles, p.close()
+		len(p.directory.Operators()), piles), piles, p.close()
 }
 
 func (c *CheckCmd) checkHistory(ctx context.Context, quiet *slog.Logger) (string, error) {

@@ -7,7 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,10 +27,49 @@ type machines struct {
 	t                         *testing.T
 	nats                      []*testprog.Server
 	postgres                  *testprog.PostgresServer
-	gateways, ingests, boards []*program
+	gateways, ingests, boards []*supervised
 	fleet                     *simulator.Fleet
 	load                      *simulator.Load
 	token                     string // file with NATS' one
+}
+
+// A supervised program is started again when it ends by itself, as compose and Kubernetes do; a part may end when it
+// starts while the log has no leader.
+type supervised struct {
+	program
+
+	mu     sync.Mutex
+	killed bool
+	ended  chan struct{}
+	said   strings.Builder // of the starts before
+}
+
+func (s *supervised) start() {
+	s.t.Helper()
+	s.killed, s.ended = false, make(chan struct{})
+	s.program.start()
+	go func() {
+		defer close(s.ended)
+		for {
+			_ = s.process.Wait()
+			s.mu.Lock()
+			if s.killed {
+				s.mu.Unlock()
+				return
+			}
+			s.said.WriteString(s.output.String() + "(started again)\n")
+			s.program.start()
+			s.mu.Unlock()
+		}
+	}()
+}
+
+func (s *supervised) kill() {
+	s.mu.Lock()
+	s.killed = true
+	_ = s.process.Process.Kill() // it may have ended
+	s.mu.Unlock()
+	<-s.ended
 }
 
 func startMachines(t *testing.T) *machines {
@@ -47,13 +89,13 @@ func startMachines(t *testing.T) *machines {
 	for _, s := range m.nats {
 		urls += ",nats://" + s.Addr
 	}
-	start := func(part string, more ...string) *program {
-		p := &program{t: t, dir: t.TempDir(), http: freeAddr(t)}
+	start := func(part string, more ...string) *supervised {
+		p := &supervised{program: program{t: t, dir: t.TempDir(), http: freeAddr(t)}}
 		p.args = append([]string{part, "--data", p.dir, "--http", p.http, "--registry-url", address, "--log-url", urls[1:], "--log-token-file", m.token}, more...)
 		t.Cleanup(func() {
 			p.kill()
 			if t.Failed() {
-				t.Logf("%s %s:\n%s", part, p.http, p.output.String())
+				t.Logf("%s %s:\n%s%s", part, p.http, p.said.String(), p.output.String())
 			}
 		})
 		return p
@@ -67,7 +109,7 @@ func startMachines(t *testing.T) *machines {
 		m.ingests = append(m.ingests, start("ingest", history...))
 		m.boards = append(m.boards, start("dashboard", history...))
 	}
-	for _, p := range append(append(append([]*program{}, m.boards...), m.ingests...), m.gateways...) {
+	for _, p := range slices.Concat(m.boards, m.ingests, m.gateways) {
 		p.start()
 	}
 	m.allReady()
@@ -101,11 +143,13 @@ func (m *machines) register() (address string, tokens map[charge.OperatorID]stri
 
 func (m *machines) allReady() {
 	m.t.Helper()
-	for _, p := range append(append([]*program{}, m.gateways...), m.ingests...) {
-		(&cluster{t: m.t}).ready(p)
+	for _, p := range slices.Concat(m.gateways, m.ingests) {
+		if err := eventually(m.t.Context(), 4*patience, func() error { return getJSON(m.t.Context(), "http://"+p.http+"/readyz", "", nil) }); err != nil {
+			m.t.Fatalf("not ready: %v", err)
+		}
 	}
 	for _, p := range m.boards {
-		p.ready(patience)
+		p.ready(4 * patience)
 	}
 }
 
@@ -130,7 +174,7 @@ func (m *machines) round(n int) {
 	s.Kill()
 	m.more("while a NATS server is away", some)
 	s.Start(m.t)
-	for what, all := range map[string][]*program{"gateway": m.gateways, "ingest": m.ingests, "dashboard": m.boards} {
+	for what, all := range map[string][]*supervised{"gateway": m.gateways, "ingest": m.ingests, "dashboard": m.boards} {
 		p := all[n%2]
 		p.kill()
 		m.more("while one "+what+" is away", some)
@@ -217,7 +261,7 @@ func TestAnyOfSeveralMachinesMayFail(t *testing.T) {
 		}
 		want[a.Pile][a.At.UnixMilli()] = true
 	}
-	if err := eventually(t.Context(), 3*patience, func() error { return allStored(t.Context(), m.boards[0], want, begun) }); err != nil {
+	if err := eventually(t.Context(), 3*patience, func() error { return allStored(t.Context(), &m.boards[0].program, want, begun) }); err != nil {
 		t.Error(err)
 	}
 	m.judgedOnce()

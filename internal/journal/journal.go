@@ -96,7 +96,7 @@ func (l *Log) connect(cfg Config) error {
 		nats.MaxReconnects(-1),
 		nats.ReconnectJitter(100*time.Millisecond, time.Second),
 		// A server whose machine is cut off says nothing: another one of the cluster is asked within some 12 s.
-		nats.PingInterval(4*time.Second), nats.MaxPingsOutstanding(2),
+		nats.PingInterval(4 * time.Second), nats.MaxPingsOutstanding(2),
 	}
 	url := cfg.URL
 	if url == "" {
