@@ -144,6 +144,7 @@ type Dashboard struct {
 	told     once[struct{}, map[stationKey]stationNow]
 	findings once[time.Time, map[charge.OperatorID]*findings]
 	gaps     gaps
+	standing standing
 	hub      *hub
 	board    *caseBoard
 	token    *fileToken
@@ -218,7 +219,7 @@ func newDashboard(cfg *Config, data string, files fs.FS, from Sources, log *slog
 	d.nevi.holds, d.nevi.make = figuresHold, d.sumNEVI
 	d.told.holds, d.told.make = nowHolds, d.countNow
 	d.findings.holds, d.findings.make = figuresHold, d.findIn
-	reg.MustRegister(d.coverage)
+	reg.MustRegister(d.coverage, &d.standing)
 	d.routes()
 	return d, nil
 }

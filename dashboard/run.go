@@ -49,6 +49,7 @@ func (d *Dashboard) start(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { d.followDivisions(ctx); return nil })
 	g.Go(func() error { d.followAccounts(ctx); return nil })
 	g.Go(func() error { d.followCases(ctx); return nil })
+	g.Go(func() error { d.followStanding(ctx); return nil })
 	g.Go(func() error { d.assets.compress(ctx); return nil })
 }
 
