@@ -31,6 +31,8 @@ type CLI struct {
 	History   HistoryCmd   `cmd:"" help:"Move what the embedded history holds to InfluxDB."`
 	Check     CheckCmd     `cmd:"" help:"Try all that the settings name, and this machine, and say what is wrong and what to do."`
 	Conform   ConformCmd   `cmd:"" help:"Check an operator's messages before it goes live: what of them could not be used, and why."`
+	Backup    BackupCmd    `cmd:"" help:"Copy registry, log and embedded history into a new directory, while pilewatch runs."`
+	Restore   RestoreCmd   `cmd:"" help:"Make a data directory out of a backup."`
 	Ready     ReadyCmd     `cmd:"" help:"Ask a running part whether it is ready; fails if it is not. For containers, which have no other program."`
 
 	Config    kong.ConfigFlag  `help:"YAML file with settings, named like the flags." placeholder:"FILE" type:"existingfile"`

@@ -231,3 +231,19 @@ func byReference(all []schemaTable) []schemaTable {
 	}
 	return sorted
 }
+
+// Backup copies the registry, as it is at one moment while others go on writing, into a new file.
+func (r *Registry) Backup(ctx context.Context, path string) error {
+	if r.lock == nil {
+		if _, err := r.write.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
+			return fmt.Errorf("copy registry to %s: %w", path, err)
+		}
+		return nil
+	}
+	to, err := Open(ctx, path, r.log)
+	if err != nil {
+		return err
+	}
+	_, err = Copy(ctx, r, to)
+	return errors.Join(err, to.Close())
+}

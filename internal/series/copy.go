@@ -143,3 +143,11 @@ func (e *Embedded) Long(ctx context.Context) (loads []Load, energies []Energy, d
 	}
 	return loads, energies, days, nil
 }
+
+// Backup copies the history, as it is at one moment while others go on writing, into a new file.
+func (e *Embedded) Backup(ctx context.Context, path string) error {
+	if _, err := e.write.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
+		return fmt.Errorf("copy history to %s: %w", path, err)
+	}
+	return nil
+}
