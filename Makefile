@@ -5,7 +5,7 @@ GOVULNCHECK := v1.9.0
 CYCLONEDX := v1.10.0
 VERSION ?= $(shell git describe --tags --always --dirty)
 
-.PHONY: demo test check bench fuzz image release
+.PHONY: demo test check bench fuzz image release audit
 
 demo: ## everything in one process, with a simulated fleet, at http://127.0.0.1:8080
 	go run . demo
@@ -38,7 +38,12 @@ check: tools/lint tools/tests ## formatting, vet, linters, tests in random order
 	go test -race -shuffle=on -count=1 -timeout 20m ./...
 	$(MAKE) fuzz FUZZTIME=10s
 	go generate ./... && git diff --exit-code
-	.tools/bin/govulncheck ./...
+	deploy/vulncheck.sh
+
+audit: tools/sbom tools/vuln ## what the program is made of, with licences, as dist/pilewatch.cdx.json; and whether any of it is known to be vulnerable
+	@mkdir -p dist
+	.tools/bin/cyclonedx-gomod mod -json -licenses -noserial -type application -output dist/pilewatch.cdx.json .
+	deploy/vulncheck.sh
 
 FUZZTIME ?= 1m
 fuzz: ## every fuzz target for FUZZTIME
@@ -67,6 +72,9 @@ tools/bench:
 	@deploy/benchtools.sh || echo "going on without: what needs them is not measured"
 
 .PHONY: tools/lint
-tools/lint:
+tools/lint: tools/vuln
 	@[ -x .tools/bin/golangci-lint ] || GOBIN=$$PWD/.tools/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT)
+
+.PHONY: tools/vuln
+tools/vuln:
 	@[ -x .tools/bin/govulncheck ] || GOBIN=$$PWD/.tools/bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -55,6 +56,35 @@ func (s sourceOnly) ReadDir(name string) ([]fs.DirEntry, error) {
 		}
 	}
 	return kept, err
+}
+
+// The look for vulnerabilities passes where the database is away, and says so; it does not pass for any other failure.
+func TestAnUnreachableDatabaseIsToldAndAVulnerabilityFails(t *testing.T) {
+	for _, tt := range []struct {
+		name, says string
+		code       int
+		passes     bool
+		want       string
+	}{
+		{"nothing is known", "No vulnerabilities found.", 0, true, "No vulnerabilities found."},
+		{"the database is away", `fetching vulnerabilities: Get "https://vuln.go.dev/index/modules.json.gz": dial tcp: lookup vuln.go.dev: no such host`, 1, true, "NOT CHECKED"},
+		{"a vulnerability", "Vulnerability #1: GO-2026-0001\n  More info: https://pkg.go.dev/vuln/GO-2026-0001", 3, false, "GO-2026-0001"},
+		{"it fails by itself", "loading packages: no required module provides package", 1, false, "loading packages"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fake := filepath.Join(t.TempDir(), "govulncheck")
+			script := fmt.Sprintf("#!/bin/sh\ncat <<'SAID'\n%s\nSAID\nexit %d\n", tt.says, tt.code)
+			if err := os.WriteFile(fake, []byte(script), 0o700); err != nil { //nolint:gosec // it is to be run
+				t.Fatal(err)
+			}
+			cmd := exec.CommandContext(t.Context(), "deploy/vulncheck.sh")
+			cmd.Env = append(os.Environ(), "GOVULNCHECK="+fake)
+			out, err := cmd.CombinedOutput()
+			if (err == nil) != tt.passes || !strings.Contains(string(out), tt.want) {
+				t.Errorf("got %v, %q; want passing %v with %q", err, out, tt.passes, tt.want)
+			}
+		})
+	}
 }
 
 // Licences that may be in the program, by words that only they have.
