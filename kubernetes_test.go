@@ -206,7 +206,9 @@ func TestKubernetesScalesByMetricsThatAreThere(t *testing.T) {
 	}
 	byBacklog := false
 	for _, h := range k.scalers {
-		i := slices.IndexFunc(k.workloads, func(w workload) bool { return w.name == h.Spec.ScaleTargetRef.Name && w.kind == h.Spec.ScaleTargetRef.Kind })
+		i := slices.IndexFunc(k.workloads, func(w workload) bool {
+			return w.name == h.Spec.ScaleTargetRef.Name && w.kind == h.Spec.ScaleTargetRef.Kind
+		})
 		if i < 0 {
 			t.Errorf("%s scales %s %s, which there is not", h.Name, h.Spec.ScaleTargetRef.Kind, h.Spec.ScaleTargetRef.Name)
 			continue
