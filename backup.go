@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -109,7 +110,7 @@ func (c *BackupCmd) openLog(ctx context.Context, log *slog.Logger) (*journal.Log
 
 func (c *BackupCmd) backupHistory(ctx context.Context, log *slog.Logger, out io.Writer) error {
 	file := filepath.Join(c.Data, "history.db")
-	if _, err := os.Stat(file); err != nil {
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		fmt.Fprintln(out, "no history.db here: InfluxDB has a backup of its own (influx backup, influxd backup)")
 		return nil
 	}
@@ -125,14 +126,7 @@ var smallFiles = []string{"dashboard.token", "log.token", "signing.key", "ingest
 
 func copySmallFiles(from, to string) error {
 	for _, name := range smallFiles {
-		text, err := os.ReadFile(filepath.Join(from, name))
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = os.WriteFile(filepath.Join(to, name), text, 0o600)
-		}
-		if err != nil {
+		if err := copyFile(filepath.Join(from, name), filepath.Join(to, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
@@ -142,15 +136,16 @@ func copySmallFiles(from, to string) error {
 // sumFiles gives the SHA-256 of every file below dir but the manifest.
 func sumFiles(dir string) (map[string]string, error) {
 	sums := make(map[string]string)
-	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read backup: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // only read from
+	err = fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || name == manifestFile || strings.HasSuffix(name, "-wal") || strings.HasSuffix(name, "-shm") {
 			return err
 		}
-		name, err := filepath.Rel(dir, path)
-		if err != nil || name == manifestFile || strings.HasSuffix(name, "-wal") || strings.HasSuffix(name, "-shm") {
-			return err
-		}
-		file, err := os.Open(path)
+		file, err := root.Open(name)
 		if err != nil {
 			return err
 		}

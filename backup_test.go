@@ -52,7 +52,7 @@ func TestABackupTakenWhileRunningIsRestored(t *testing.T) {
 	fleet, tokens := registerFleet(t, dir, simulator.MinPiles)
 	serve := func(dir string, more ...string) *program {
 		p := &program{t: t, dir: dir, http: freeAddr(t), mqtt: freeAddr(t)}
-		p.args = append([]string{"serve", "--data", dir, "--http", p.http, "--mqtt", p.mqtt, "--public"}, more...)
+		p.args = append([]string{"serve", "--data", dir, "--http", p.http, "--mqtt", p.mqtt, "--public", "--request-rate", "100000"}, more...)
 		p.start()
 		t.Cleanup(p.kill)
 		p.ready(2 * patience)

@@ -107,7 +107,7 @@ func startMachines(t *testing.T) *machines {
 		g.mqtt = mqtt
 		m.gateways = append(m.gateways, g)
 		m.ingests = append(m.ingests, start("ingest", history...))
-		m.boards = append(m.boards, start("dashboard", history...))
+		m.boards = append(m.boards, start("dashboard", append(history, "--request-rate", "100000")...))
 	}
 	for _, p := range slices.Concat(m.boards, m.ingests, m.gateways) {
 		p.start()

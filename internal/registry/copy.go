@@ -98,8 +98,8 @@ func copyTables(ctx context.Context, src, dst *sql.Tx, to *Registry, tables []sc
 			return fmt.Errorf("copy %s: %w", t.name, err)
 		}
 		if t.counted != "" { // SQLite goes on from the greatest by itself
-			query := fmt.Sprintf("SELECT setval(pg_get_serial_sequence('%[1]s', '%[2]s'), coalesce(max(%[2]s), 0) + 1, false) FROM %[1]s", t.name, t.counted)
-			if _, err := dst.ExecContext(ctx, query); err != nil {
+			next := "SELECT setval(pg_get_serial_sequence(?, ?), coalesce(max(" + t.counted + "), 0) + 1, false) FROM " + t.name
+			if _, err := dst.ExecContext(ctx, next, t.name, t.counted); err != nil {
 				return fmt.Errorf("go on numbering %s: %w", t.name, err)
 			}
 		}

@@ -216,13 +216,14 @@ func isRowID(tokens []sqlToken, i int) bool {
 func hasCollation(column []sqlToken) bool {
 	depth := 0
 	for _, t := range column {
-		switch {
-		case t.kind == '(':
-			depth++
-		case t.kind == ')':
-			depth--
-		case t.text == "COLLATE":
+		if t.text == "COLLATE" {
 			return true
+		}
+		switch t.kind {
+		case '(':
+			depth++
+		case ')':
+			depth--
 		}
 		if depth < 0 || depth == 0 && t.kind == ',' {
 			break
