@@ -38,11 +38,11 @@ type Changes struct {
 // Changes opens the publisher of a partition where its last message stands.
 func (l *Log) Changes(ctx context.Context, partition int) (*Changes, error) {
 	c := &Changes{log: l, subject: fmt.Sprintf("changes.sum.%d", partition)}
-	stream, err := l.js.Stream(ctx, changesStream)
+	stream, err := whileAway(ctx, func() (jetstream.Stream, error) { return l.js.Stream(ctx, changesStream) })
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", changesStream, err)
 	}
-	m, err := stream.GetLastMsgForSubject(ctx, c.subject)
+	m, err := whileAway(ctx, func() (*jetstream.RawStreamMsg, error) { return stream.GetLastMsgForSubject(ctx, c.subject) })
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return c, nil
 	}

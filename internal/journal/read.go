@@ -174,9 +174,11 @@ func (l *Log) Peek(ctx context.Context, name string) (*Durable, error) {
 }
 
 func (l *Log) peek(ctx context.Context, name string, patience time.Duration) (*Durable, error) {
-	consumer, err := l.js.CreateOrUpdateConsumer(ctx, readingsStream, jetstream.ConsumerConfig{
-		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
-		AckWait: patience, MaxAckPending: mostUnderWay,
+	consumer, err := whileAway(ctx, func() (jetstream.Consumer, error) {
+		return l.js.CreateOrUpdateConsumer(ctx, readingsStream, jetstream.ConsumerConfig{
+			Durable: name, AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
+			AckWait: patience, MaxAckPending: mostUnderWay,
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open consumer %s of the log: %w", name, err)
@@ -266,7 +268,7 @@ const backlogSample = 16
 
 // Backlog tells what the consumer has not confirmed.
 func (d *Durable) Backlog(ctx context.Context) (Backlog, error) {
-	info, err := d.consumer.Info(ctx)
+	info, err := whileAway(ctx, func() (*jetstream.ConsumerInfo, error) { return d.consumer.Info(ctx) })
 	if err != nil {
 		return Backlog{}, fmt.Errorf("ask for the backlog of %s: %w", d.name, err)
 	}
@@ -431,11 +433,13 @@ func (l *Log) Position(ctx context.Context, name string) (uint64, error) {
 
 // Checkpoint gives what SaveCheckpoint kept, nil where there is none.
 func (l *Log) Checkpoint(ctx context.Context, name string) ([]byte, error) {
-	store, err := l.js.ObjectStore(ctx, checkpointsStore)
-	if err != nil {
-		return nil, fmt.Errorf("read checkpoint %s: %w", name, err)
-	}
-	data, err := store.GetBytes(ctx, name)
+	data, err := whileAway(ctx, func() ([]byte, error) {
+		store, err := l.js.ObjectStore(ctx, checkpointsStore)
+		if err != nil {
+			return nil, err
+		}
+		return store.GetBytes(ctx, name)
+	})
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
 		return nil, nil
 	}
