@@ -32,8 +32,7 @@ func whileAway[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 }
 
 func isAway(err error) bool {
-	var refused *jetstream.APIError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*jetstream.APIError](err); ok {
 		return refused.ErrorCode == notYetErr
 	}
 	for _, is := range []error{

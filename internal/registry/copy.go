@@ -98,7 +98,7 @@ func copyTables(ctx context.Context, src, dst *sql.Tx, to *Registry, tables []sc
 			return fmt.Errorf("copy %s: %w", t.name, err)
 		}
 		if t.counted != "" { // SQLite goes on from the greatest by itself
-			next := "SELECT setval(pg_get_serial_sequence(?, ?), coalesce(max(" + t.counted + "), 0) + 1, false) FROM " + t.name
+			next := "SELECT setval(pg_get_serial_sequence(?, ?), coalesce(max(" + t.counted + "), 0) + 1, false) FROM " + t.name //nolint:gosec // of the schema
 			if _, err := dst.ExecContext(ctx, next, t.name, t.counted); err != nil {
 				return fmt.Errorf("go on numbering %s: %w", t.name, err)
 			}

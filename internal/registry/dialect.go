@@ -160,18 +160,18 @@ func translateSchema(tokens []sqlToken) string {
 	var b strings.Builder
 	depth := 0
 	for i, t := range tokens {
-		switch {
-		case t.kind == '(':
+		switch t.kind {
+		case '(':
 			depth++
-		case t.kind == ')':
+		case ')':
 			depth--
 			if depth == 0 && table == "TABLE" && tokens[0].text == "CREATE" {
 				b.WriteString(")") // STRICT, WITHOUT ROWID
 				return b.String()
 			}
-		case t.kind == 'w':
+		case 'w':
 			t.text = translateType(tokens, i)
-		case t.kind == '#':
+		case '#':
 			continue
 		}
 		b.WriteString(t.text)
