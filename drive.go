@@ -95,7 +95,7 @@ func (c *SimulatorLoadCmd) drive(ctx context.Context, log *slog.Logger) (*simula
 	if err != nil {
 		return nil, fmt.Errorf("send load: %s holds no simulated fleet; make one with pilewatch simulator run: %w", c.Data, err)
 	}
-	p, err := openParts(ctx, c.Data, log)
+	p, err := openParts(ctx, &c.DataConfig, log)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ func (c *SimulatorScenarioCmd) stage(ctx context.Context, log *slog.Logger, out 
 	if _, err := os.Stat(filepath.Join(c.Data, fleetFile)); err != nil {
 		return nil, fmt.Errorf("play scenario: %s holds no simulated fleet; make one with pilewatch demo or simulator run: %w", c.Data, err)
 	}
-	p, err := openParts(ctx, c.Data, log)
+	p, err := openParts(ctx, &c.DataConfig, log)
 	if err != nil {
 		return nil, err
 	}

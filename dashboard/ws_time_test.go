@@ -58,8 +58,6 @@ func (shelf) Piles() iter.Seq[*registry.Pile]           { return func(func(*regi
 
 func (shelf) Rev() int64 { return 1 }
 
-func (shelf) Cases(context.Context, registry.CaseQuery) ([]registry.Case, error) { return nil, nil }
-
 func (shelf) DaySums(context.Context, registry.SumQuery) ([]registry.DaySum, error) { return nil, nil }
 
 func (shelf) Divisions() []charge.Division {
