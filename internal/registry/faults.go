@@ -45,8 +45,8 @@ func (r *Registry) AddFaults(ctx context.Context, counts map[FaultKey]*FaultCoun
 			month, _ := monthNumber(key.Month)
 			if _, err := tx.ExecContext(ctx, `INSERT INTO fault_month (month, operator, pile, connector, fault, code, faults, alarms, danger, first, last)
 				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (month, operator, pile, connector, fault, code) DO UPDATE SET
-				faults = faults + excluded.faults, alarms = alarms + excluded.alarms, danger = danger + excluded.danger,
-				first = min(first, excluded.first), last = max(last, excluded.last)`, month, string(key.Connector.Pile.Operator), key.Connector.Pile.Equipment,
+				faults = fault_month.faults + excluded.faults, alarms = fault_month.alarms + excluded.alarms, danger = fault_month.danger + excluded.danger,
+				first = min(fault_month.first, excluded.first), last = max(fault_month.last, excluded.last)`, month, string(key.Connector.Pile.Operator), key.Connector.Pile.Equipment,
 				string(key.Connector.Connector), string(key.Fault), key.Code, c.Faults, c.Alarms, c.Danger, c.First.UnixMilli(), c.Last.UnixMilli()); err != nil {
 				return err
 			}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"strconv"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -179,11 +181,28 @@ func (st *transferStage) pass(ctx context.Context, tx *sql.Tx, t *transferRow, r
 		"UPDATE piles AS p SET closed = max(p.opened, ?4), rev = ?5 WHERE " + going,
 		"UPDATE stations SET closed = max(opened, ?4), rev = ?5 WHERE operator = ?1 AND station = ?3",
 	} {
-		if _, err := tx.ExecContext(ctx, do, args...); err != nil {
+		text, given := used(do, args)
+		if _, err := tx.ExecContext(ctx, text, given...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+var numbered = regexp.MustCompile(`\?[1-9]`)
+
+// used gives a query those of the numbered parameters that it names: PostgreSQL cannot tell the type of any other.
+func used(query string, args []any) (string, []any) {
+	var given []any
+	at := make(map[string]int)
+	text := numbered.ReplaceAllStringFunc(query, func(name string) string {
+		if at[name] == 0 {
+			given = append(given, args[name[1]-'1'])
+			at[name] = len(given)
+		}
+		return "?" + strconv.Itoa(at[name])
+	})
+	return text, given
 }
 
 // readTransfers gives the transfers and from when each holds.
