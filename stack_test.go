@@ -84,6 +84,12 @@ func startStack(t *testing.T, alerts string) *stack {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() {
+		if t.Failed() {
+			for _, part := range []string{"gateway", "ingest", "dashboard"} {
+				log, err := os.ReadFile(filepath.Join(s.dir, part+".log"))
+				t.Logf("%s ends with (%v):\n%s", part, err, log[max(0, len(log)-4000):])
+			}
+		}
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case err := <-ended:

@@ -32,8 +32,8 @@ func saveStandingChanges(ctx context.Context, tx *sql.Tx, changes []StandingChan
 	if len(changes) == 0 {
 		return nil
 	}
-	put, err := tx.PrepareContext(ctx, `INSERT OR IGNORE INTO standing_change (month, operator, pile, connector, log_seq, nth, partition, told, received,
-		standing, status, fault) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	put, err := tx.PrepareContext(ctx, `INSERT INTO standing_change (month, operator, pile, connector, log_seq, nth, partition, told, received,
+		standing, status, fault) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
 	if err != nil {
 		return err
 	}
@@ -96,8 +96,8 @@ type PileReject struct {
 func (r *Registry) AddPileRejects(ctx context.Context, counts map[PileReject]int64) error {
 	err := r.inWrite(ctx, func(tx *sql.Tx) error {
 		for of, n := range counts {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO pile_reject (day, operator, pile, reason, messages) VALUES (?, ?, ?, ?, ?)
-				ON CONFLICT (day, operator, pile, reason) DO UPDATE SET messages = messages + excluded.messages`,
+			if _, err := tx.ExecContext(ctx, `INSERT INTO pile_reject AS r (day, operator, pile, reason, messages) VALUES (?, ?, ?, ?, ?)
+				ON CONFLICT (day, operator, pile, reason) DO UPDATE SET messages = r.messages + excluded.messages`,
 				dayNumber(of.Day), string(of.Pile.Operator), of.Pile.Equipment, of.Reason, n); err != nil {
 				return err
 			}
@@ -145,7 +145,7 @@ type PlatformOutage struct {
 
 func savePlatformOutages(ctx context.Context, tx *sql.Tx, outages []PlatformOutage) error {
 	for _, o := range outages {
-		if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO platform_outage (partition, begins, ends) VALUES (?, ?, ?)",
+		if _, err := tx.ExecContext(ctx, "INSERT INTO platform_outage (partition, begins, ends) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
 			o.Partition, o.From.UnixMilli(), o.Until.UnixMilli()); err != nil {
 			return fmt.Errorf("write outage of partition %d: %w", o.Partition, err)
 		}
