@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -89,6 +90,7 @@ func (p *provinceBench) p99(b *testing.B) float64 {
 type province struct {
 	b      *testing.B
 	parts  []*program // gateway, ingest, dashboard
+	fleet  *simulator.Fleet
 	piles  []charge.PileID
 	tokens map[charge.OperatorID]string
 	probes []charge.PileID // of one operator, public, that the load leaves alone
@@ -96,12 +98,13 @@ type province struct {
 
 const provinceProbes = 20
 
-func startProvince(b *testing.B) *province {
+func startProvince(b *testing.B, ofDashboard ...string) *province {
 	b.Helper()
 	f := &province{b: b}
 	dir := b.TempDir()
 	r, d := openRegistry(b, dir)
 	fleet := provinceFleet(b, d)
+	f.fleet = fleet
 	registerAll(b, r, fleet)
 	if err := d.Refresh(b.Context()); err != nil {
 		b.Fatal(err)
@@ -123,7 +126,7 @@ func startProvince(b *testing.B) *province {
 	for _, args := range [][]string{
 		{"gateway", "--mqtt", mqtt, "--log-listen", logAddr},
 		append([]string{"ingest"}, atLog...),
-		append([]string{"dashboard", "--public"}, atLog...),
+		slices.Concat([]string{"dashboard", "--public"}, atLog, ofDashboard),
 	} {
 		p := &program{t: b, dir: dir, http: freeAddr(b), mqtt: mqtt}
 		p.args = append(args, "--data", dir, "--http", p.http)
