@@ -3,10 +3,8 @@ package simulator
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -71,6 +69,8 @@ const (
 	driveInFlight = 20_000           // of a connection; packet identifiers end at 65,535
 	driveTick     = time.Millisecond // what is due is written together
 	driveDrain    = 30 * time.Second // for the last PUBACKs
+
+	driveReadBuffer = 64 << 10
 )
 
 // Run sends for Length, or until ctx ends, and waits for the last PUBACKs. A lost connection is opened again, and what
@@ -189,7 +189,7 @@ type lane struct {
 	every    time.Duration
 	offset   time.Duration
 
-	body []byte // of the packet that is being written
+	body []byte // of the message that is being written
 
 	mu         sync.Mutex
 	first      int64 // message that is acknowledged next: so many are
@@ -242,16 +242,9 @@ func (l *lane) run(ctx context.Context, broker *dialer) error {
 	}
 }
 
-// A refusedError is a CONNACK that says no.
-type refusedError struct{ code byte }
-
-func (e *refusedError) Error() string {
-	return fmt.Sprintf("connect: refused: %s", packets.ConnackReturnCodes[e.code])
-}
-
 // connection sends over one connection until all is acknowledged, or it or ctx ends.
 func (l *lane) connection(ctx context.Context, broker *dialer) (done bool, err error) {
-	conn, err := l.open(ctx, broker)
+	conn, from, err := broker.greeted(ctx, l.client(), driveReadBuffer)
 	if err != nil {
 		return false, err
 	}
@@ -259,7 +252,7 @@ func (l *lane) connection(ctx context.Context, broker *dialer) (done bool, err e
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now().Add(time.Second)) })
 	defer stop()
 	read := make(chan error, 1)
-	go func() { read <- l.listen(conn) }()
+	go func() { read <- l.listen(from) }()
 	if err = l.speak(ctx, conn, read); err != nil {
 		return false, err
 	}
@@ -267,37 +260,12 @@ func (l *lane) connection(ctx context.Context, broker *dialer) (done bool, err e
 	return true, nil
 }
 
-func (l *lane) open(ctx context.Context, broker *dialer) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
-	defer cancel()
-	conn, err := broker.dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	hello := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket) //nolint:forcetypeassert // what it is asked for
-	hello.ProtocolName, hello.ProtocolVersion, hello.CleanSession = "MQTT", 4, true
-	hello.ClientIdentifier, hello.Keepalive = l.id, 60
+func (l *lane) client() client {
+	who := client{id: l.id, keepAlive: time.Minute}
 	if l.drive.Credentials != nil {
-		user, password := l.drive.Credentials(l.operator)
-		hello.UsernameFlag, hello.Username = true, user
-		hello.PasswordFlag, hello.Password = true, []byte(password)
+		who.user, who.password = l.drive.Credentials(l.operator)
 	}
-	_ = conn.SetDeadline(time.Now().Add(connectTimeout))
-	if err := hello.Write(conn); err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	answer, err := packets.ReadPacket(conn)
-	if err != nil {
-		return nil, errors.Join(err, conn.Close())
-	}
-	ack, ok := answer.(*packets.ConnackPacket)
-	switch {
-	case !ok:
-		return nil, errors.Join(errors.New("connect: no CONNACK"), conn.Close())
-	case ack.ReturnCode != packets.Accepted:
-		return nil, errors.Join(&refusedError{ack.ReturnCode}, conn.Close())
-	}
-	return conn, conn.SetDeadline(time.Time{})
+	return who
 }
 
 // speak writes what is due, a tick's messages at once, and waits for the last PUBACKs.
@@ -323,7 +291,10 @@ func (l *lane) speak(ctx context.Context, conn net.Conn, read <-chan error) erro
 		}
 		out = out[:0]
 		for next-first < driveInFlight && len(out) < 1<<20 && !l.due(next).After(now) && (!over || next < l.most) && l.due(next).Before(end) {
-			out = l.publish(out, next)
+			var err error
+			if out, err = l.publish(out, next); err != nil {
+				return err
+			}
 			next++
 		}
 		if len(out) == 0 {
@@ -343,18 +314,12 @@ func (l *lane) speak(ctx context.Context, conn net.Conn, read <-chan error) erro
 	}
 }
 
-// publish appends the PUBLISH packet of the lane's k-th message (MQTT 3.1.1, 3.3).
-func (l *lane) publish(out []byte, k int64) []byte {
+// publish appends the PUBLISH packet of the lane's k-th message.
+func (l *lane) publish(out []byte, k int64) ([]byte, error) {
 	r := l.message(k)
+	l.body = wire.Encode(l.body[:0], &r, true) // the pile is named as well: many real ones do
 	topic := wire.Topic(string(r.Pile.Operator), r.Pile.Equipment, r.Kind)
-	body := binary.BigEndian.AppendUint16(l.body[:0], uint16(len(topic))) //nolint:gosec // ids are short
-	body = append(body, topic...)
-	body = binary.BigEndian.AppendUint16(body, uint16(k%driveIDs)+1) //nolint:gosec // below 65,535
-	body = wire.Encode(body, &r, true)                               // the pile is named as well: many real ones do
-	l.body = body
-	out = append(out, packets.Publish<<4|qos<<1)
-	out = binary.AppendUvarint(out, uint64(len(body))) // MQTT's lengths are written alike (2.2.3)
-	return append(out, body...)
+	return appendPublish(out, uint16(k%driveIDs)+1, topic, l.body) //nolint:gosec // below 65,535
 }
 
 // driveIDs is how many packet identifiers are used in turn, from 1.
@@ -385,28 +350,16 @@ func (l *lane) message(k int64) charge.Reading {
 }
 
 // listen takes PUBACKs, which come in the order of the PUBLISHes.
-func (l *lane) listen(conn io.Reader) error {
-	in := bufio.NewReaderSize(conn, 64<<10)
-	var head [2]byte
+func (l *lane) listen(from *bufio.Reader) error {
 	for {
-		if _, err := io.ReadFull(in, head[:]); err != nil {
+		kind, id, err := readAnswer(from)
+		if err != nil {
 			return err
 		}
-		switch head[0] >> 4 {
-		case packets.Puback:
-			var id [2]byte
-			if head[1] != 2 {
-				return fmt.Errorf("a PUBACK of %d bytes", head[1])
-			}
-			if _, err := io.ReadFull(in, id[:]); err != nil {
+		if kind == packets.Puback {
+			if err := l.took(id); err != nil {
 				return err
 			}
-			if err := l.took(binary.BigEndian.Uint16(id[:])); err != nil {
-				return err
-			}
-		case packets.Pingresp:
-		default:
-			return fmt.Errorf("a packet of type %d", head[0]>>4)
 		}
 	}
 }

@@ -183,10 +183,9 @@ func (l *link) next(ctx context.Context) ([]message, error) {
 
 // wait waits until something happens.
 func (l *link) wait(ctx context.Context) error {
-	var results <-chan error
-	var lost <-chan struct{}
+	var news, lost <-chan struct{}
 	if l.window != nil {
-		results, lost = l.window.conn.results, l.window.conn.lost
+		news, lost = l.window.conn.news, l.window.conn.lost
 	}
 	select {
 	case <-ctx.Done():
@@ -196,10 +195,8 @@ func (l *link) wait(ctx context.Context) error {
 		if l.platform() {
 			return pause(ctx, gatherFor)
 		}
-	case result := <-results:
-		if l.window.take(result) != nil {
-			return l.reconnect(ctx)
-		}
+	case <-news:
+		l.window.settle()
 	case <-lost:
 		return l.reconnect(ctx)
 	case <-l.cut:
@@ -338,7 +335,7 @@ func (l *link) connect(ctx context.Context, session int64) error {
 	retry := backoff{first: 500 * time.Millisecond, most: 10 * time.Second, random: l.random}
 	for {
 		l.session = session
-		conn, err := l.dial.open(ctx, l.client(), l.size)
+		conn, err := l.dial.open(ctx, l.client())
 		if err == nil {
 			l.s.connected()
 			l.window = &window[carried]{conn: conn, size: l.size, acked: func(c *carried) {
@@ -414,6 +411,7 @@ func (l *link) reconnect(ctx context.Context) error {
 // one, but for a pile's heartbeats: those bear a session that has ended.
 func (l *link) hangUp() {
 	l.window.conn.cut()
+	l.window.settle()
 	l.s.disconnected()
 	unacked := l.window.sent
 	l.window = nil

@@ -125,7 +125,7 @@ func (l *Load) share() []*stream {
 		for c := range n {
 			s := &stream{operator: op, id: fmt.Sprintf("load-%s-%d", op, c), rng: rand.New(rand.NewPCG(uint64(i), uint64(c)))} //nolint:gosec // not negative
 			for k := c; k < len(keys); k += n {
-				s.guns = append(s.guns, loadGun{key: keys[k], seq: 1_000_000, meter: float64(100_000 + s.rng.IntN(100_000))})
+				s.guns = append(s.guns, loadGun{key: keys[k], topic: wire.Topic(string(op), keys[k].Pile.Equipment, charge.KindTelemetry), seq: 1_000_000, meter: float64(100_000 + s.rng.IntN(100_000))})
 			}
 			streams = append(streams, s)
 		}
@@ -147,6 +147,7 @@ type stream struct {
 
 type loadGun struct {
 	key    charge.ConnectorKey
+	topic  string
 	lastMS int64
 	seq    uint64
 	meter  float64
@@ -167,6 +168,7 @@ func (s *stream) run(ctx context.Context, l *Load, broker *dialer, rate float64)
 		}
 		if done, err = s.send(ctx, l, w, backlog, rate); err != nil {
 			w.conn.cut()
+			w.settle()
 			backlog = w.sent
 			continue
 		}
@@ -182,7 +184,7 @@ func (s *stream) open(ctx context.Context, l *Load, broker *dialer) (*window[ack
 	}
 	retry := backoff{first: 50 * time.Millisecond, most: time.Second, random: s.rng.Float64}
 	for {
-		conn, err := broker.open(ctx, who, max(l.InFlight, 1))
+		conn, err := broker.open(ctx, who)
 		if err == nil {
 			return &window[ackedMark]{conn: conn, size: max(l.InFlight, 1), acked: s.took}, nil
 		}
@@ -250,10 +252,8 @@ func (s *stream) idle(ctx context.Context, w *window[ackedMark], wait time.Durat
 		select {
 		case <-turn.C:
 			return nil
-		case result := <-w.conn.results:
-			if err := w.take(result); err != nil {
-				return err
-			}
+		case <-w.conn.news:
+			w.settle()
 		case <-w.conn.lost:
 			return errLost
 		case <-ctx.Done():
@@ -282,7 +282,7 @@ func (s *stream) reading() packet[ackedMark] {
 		SoCPct: hundredths(20 + float64(g.seq%200)*0.31), TempC: hundredths(25 + 30*s.rng.Float64()),
 	}
 	return packet[ackedMark]{
-		topic:   wire.Topic(string(r.Pile.Operator), r.Pile.Equipment, r.Kind),
+		topic:   g.topic,
 		payload: wire.Encode(make([]byte, 0, 288), &r, true), // the pile is named as well: many real ones do
 		note:    mark,
 	}

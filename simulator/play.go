@@ -146,7 +146,7 @@ func (p *player) platform(ctx context.Context, op charge.OperatorID) (*window[st
 	if w := p.operators[op]; w != nil {
 		return w, nil
 	}
-	conn, err := p.dial.open(ctx, p.who(op, "platform"), platformWindow)
+	conn, err := p.dial.open(ctx, p.who(op, "platform"))
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +239,7 @@ func (p *player) open(ctx context.Context, i int) error {
 	who := p.who(id.Operator, id.Equipment)
 	beat := charge.Reading{Pile: id, Kind: charge.KindHeartbeat, Has: charge.HasSession | charge.HasOnline, At: time.Now(), Session: session}
 	who.willTopic, who.will = wire.Topic(string(id.Operator), id.Equipment, beat.Kind), wire.Encode(nil, &beat, false)
-	conn, err := p.dial.open(ctx, who, pileWindow)
+	conn, err := p.dial.open(ctx, who)
 	if err != nil {
 		return err
 	}
