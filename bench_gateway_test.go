@@ -143,6 +143,30 @@ func influxQL(b *testing.B, addr, query string) float64 {
 	return 0
 }
 
+// influxStored is how many points InfluxDB 1.x says that it has taken since it started. Unlike a count
+// it costs InfluxDB nothing, and so may be asked for during a measurement.
+func influxStored(b *testing.B, addr string) int {
+	b.Helper()
+	var vars map[string]json.RawMessage
+	if err := getJSON(b.Context(), "http://"+addr+"/debug/vars", "", &vars); err != nil {
+		b.Fatal(err)
+	}
+	stored := 0
+	for name, raw := range vars {
+		if !strings.HasPrefix(name, "shard:") {
+			continue
+		}
+		var shard struct {
+			Values struct{ WritePointsOk int }
+		}
+		if err := json.Unmarshal(raw, &shard); err != nil {
+			b.Fatal(err)
+		}
+		stored += shard.Values.WritePointsOk
+	}
+	return stored
+}
+
 // throughUs is (a), or with a broker (b).
 func (d *doorBench) throughUs(b *testing.B, bridged bool) way {
 	b.Helper()
@@ -285,7 +309,7 @@ func (d *doorBench) measure(b *testing.B, name string, load *simulator.Load, inf
 		before[process] = cpuOf(b, pid)
 	}
 	before[sender] = ownCPU(b)
-	begun := time.Now()
+	held, begun := influxStored(b, influx), time.Now()
 	ctx, cancel := context.WithTimeout(b.Context(), 5*time.Minute)
 	defer cancel()
 	if err := load.Run(ctx); err != nil {
@@ -293,9 +317,9 @@ func (d *doorBench) measure(b *testing.B, name string, load *simulator.Load, inf
 	}
 	acked := time.Since(begun)
 	if err := eventually(ctx, 5*time.Minute, func() error {
-		if n := influxQL(b, influx, `SELECT count("power_kw") FROM "raw"."connector"`); n < doorReadings {
-			time.Sleep(100 * time.Millisecond)
-			return fmt.Errorf("%.0f of %d are stored", n, doorReadings)
+		if n := influxStored(b, influx) - held; n < doorReadings {
+			time.Sleep(20 * time.Millisecond)
+			return fmt.Errorf("%d of %d are stored", n, doorReadings)
 		}
 		return nil
 	}); err != nil {
@@ -318,6 +342,9 @@ func (d *doorBench) measure(b *testing.B, name string, load *simulator.Load, inf
 		line += fmt.Sprintf(" %s %.1f", process, w.cpu[process])
 	}
 	b.Log(line)
+	if n := influxQL(b, influx, `SELECT count("power_kw") FROM "raw"."connector"`); n != doorReadings {
+		b.Fatalf("%s: InfluxDB has %.0f readings of %d", name, n, doorReadings)
+	}
 	return w
 }
 
