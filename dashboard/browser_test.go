@@ -138,20 +138,35 @@ func (p *tab) shows(what, script string) {
 	eventually(p.t, what, func() bool { return eval[bool](p, "Boolean("+script+")") })
 }
 
-// click clicks what a script's expression gives, once it rests: what loads above it would move it away meanwhile.
+// click clicks what a script's expression gives. What loads above it may move it away under the pointer: a click that lands on
+// something else is kept from the page, and made again.
 func (p *tab) click(script string) {
 	p.t.Helper()
 	p.shows("there is "+script, script)
-	p.shows("it rests: "+script, fmt.Sprintf(`(() => {
-		const e = %s;
-		if (!e) return false;
-		e.scrollIntoView({ block: 'center' });
-		const r = e.getBoundingClientRect(), before = window.restsAt;
-		window.restsAt = [r.left + r.width / 2, r.top + r.height / 2, document.documentElement.scrollHeight];
-		return before?.join() === window.restsAt.join();
-	})()`, script))
-	at := eval[[]float64](p, `(() => { const at = window.restsAt; delete window.restsAt; return at; })()`)
-	p.do(chromedp.MouseClickXY(at[0], at[1]))
+	eventually(p.t, "it is clicked: "+script, func() bool {
+		at := eval[[]float64](p, fmt.Sprintf(`(() => {
+			const e = %[1]s;
+			if (!e) return [];
+			e.scrollIntoView({ block: 'center' });
+			const heard = new AbortController(), hears = { capture: true, signal: heard.signal };
+			window.landed = { heard, click: false };
+			for (const part of ['mousedown', 'mouseup', 'click']) {
+				addEventListener(part, (event) => {
+					if (!(%[1]s)?.contains(event.target)) {
+						event.preventDefault();
+						event.stopImmediatePropagation();
+					} else if (part === 'click') window.landed.click = true;
+				}, hears);
+			}
+			const r = e.getBoundingClientRect();
+			return [r.left + r.width / 2, r.top + r.height / 2];
+		})()`, script))
+		if len(at) == 0 {
+			return false
+		}
+		p.do(chromedp.MouseClickXY(at[0], at[1]))
+		return eval[bool](p, `(() => { const { landed } = window; delete window.landed; landed?.heard.abort(); return !landed || landed.click; })()`)
+	})
 }
 
 // button is a script's expression for the button that shows a text.

@@ -42,7 +42,7 @@ export function go(address) {
  * @param {Record<string, string>} change
  */
 export function setQuery(change) {
-  const { parts, query } = route.value;
+  const { parts, query } = read(); // the route is told of a new address a moment after
   history.replaceState(null, '', href(parts, { ...query, ...change }));
   route.set(read());
 }
