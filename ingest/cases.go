@@ -308,22 +308,20 @@ type examined struct {
 	running    bool            // one of them is not at its end
 }
 
-// examine reads what the rules look at; nil where the pile may have no case.
+// mayHaveCase tells whether the policy in force on day, or the only one given, opens cases for a pile.
+func mayHaveCase(pile *registry.Pile, day time.Time, versions []longfailed.Policy) bool {
+	terms := pile.Station.TermsAt(day)
+	n := len(versions) - 1
+	for n > 0 && versions[n].FirstDay.After(day) {
+		n--
+	}
+	return n >= 0 && longfailed.MayHaveCase(terms.Kind, terms.RunAsService(), &versions[n])
+}
+
+// examine reads what the rules look at; nil where the pile is not registered or is decommissioned.
 func (p *procedure) examine(ctx context.Context, id charge.PileID, links []registry.PileLink, day time.Time) (*examined, error) {
 	pile, ok := p.pile(id)
 	if !ok || pile.Decommissioned != "" {
-		return nil, nil
-	}
-	inForce := p.policies().At(day)
-	switch pile.Station.TermsAt(day).Kind {
-	case charge.Public:
-		ok = inForce.LongFailed.Public
-	case charge.Dedicated:
-		ok = inForce.LongFailed.Dedicated
-	default:
-		ok = false // which residential piles are run as a service is not registered
-	}
-	if !ok {
 		return nil, nil
 	}
 	x := &examined{pile: pile, names: registry.PileNames(links, id), days: longfailed.Pile{Since: pile.Station.Since(), Dismissed: map[longfailed.Rule]time.Time{}}}
@@ -356,6 +354,9 @@ func (p *procedure) examine(ctx context.Context, id charge.PileID, links []regis
 
 // suspect opens a case where a rule holds at the end of day.
 func (p *procedure) suspect(ctx context.Context, id charge.PileID, links []registry.PileLink, day time.Time, versions []longfailed.Policy) error {
+	if pile, ok := p.pile(id); !ok || !mayHaveCase(pile, day, versions) {
+		return nil
+	}
 	x, err := p.examine(ctx, id, links, day)
 	if err != nil || x == nil || x.running {
 		return err
@@ -548,7 +549,7 @@ func longFailedPolicies(all policy.Policies) []longfailed.Policy {
 				Days: p.Case.PeriodDays, RelapseDays: p.Relapse.PeriodDays, RelapseWithinDays: p.Relapse.WithinDays, LastWithinMonths: p.Relapse.ThirdMonths,
 				DismissalDays: p.DismissalHolds,
 			},
-			ResidentialAsAService: l.Service,
+			Public: l.Public, Dedicated: l.Dedicated, ResidentialAsAService: l.Service,
 		}
 	}
 	return versions

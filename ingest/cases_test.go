@@ -170,12 +170,32 @@ func TestWhichPilesGetACase(t *testing.T) {
 	}
 }
 
-func TestAHouseholdsPileHasNoCase(t *testing.T) {
-	s := newStory(t)
-	s.days(charge.PileID{Operator: "MA3CLQP01", Equipment: "H1"}, 0, times(60, quiet)...)
-	s.look()
-	if all := s.cases(); len(all) != 0 {
-		t.Errorf("got %+v, want none", all)
+// An estate's piles that an operator runs are in service to others; whether they get cases is for the policy to say.
+func TestAResidentialPileHasACaseOnlyWhereItIsRunAsAServiceAndThePolicySaysSo(t *testing.T) {
+	for _, tt := range []struct {
+		name, access string
+		policy, want bool
+	}{
+		{"a household's own", "", false, false},
+		{"a household's own, whatever the policy says", "inner", true, false},
+		{"run as a service, and the policy says nothing of it", "limited", false, false},
+		{"run as a service, and the policy says so", "limited", true, true},
+	} {
+		s := newStory(t)
+		const head, estate = "operator,station,name,township,kind,access,opened\n", "MA3CLQP01,ESTATE,小区,371721101,residential,"
+		if _, err := s.registry.Import(t.Context(), registry.Stations, strings.NewReader(head+estate+tt.access+",2022-01-01\n")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.registry.Import(t.Context(), registry.Piles, strings.NewReader("operator,station,pile,connector,power_kw,opened\nMA3CLQP01,ESTATE,E1,1,7,2022-01-01\n")); err != nil {
+			t.Fatal(err)
+		}
+		s.refresh()
+		s.later(1, func(p *policy.Policy) { p.LongFailed.Service = tt.policy })
+		s.days(charge.PileID{Operator: "MA3CLQP01", Equipment: "E1"}, 0, times(60, quiet)...)
+		s.look()
+		if all := s.cases(); len(all) == 1 != tt.want {
+			t.Errorf("%s: got %+v, want a case: %v", tt.name, all, tt.want)
+		}
 	}
 }
 

@@ -55,7 +55,11 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 		func(id charge.OperatorID) bool { _, ok := dir.Operator(id); return ok },
 		func(id charge.PileID) bool {
 			p, ok := dir.Pile(id)
-			return ok && p.Station.Kind != charge.Residential
+			if !ok {
+				return false
+			}
+			terms := p.Station.Terms()
+			return terms.Kind != charge.Residential || terms.RunAsService()
 		}, logger)
 	in.history.tally = in.tally
 	if ws, ok := store.(windowStore); ok {

@@ -47,7 +47,7 @@ func (j *judge) stand(p *pile, i int, now *look) {
 		return
 	}
 	g.standing = is
-	if j.story || p.terms.Kind == charge.Residential {
+	if j.story || p.terms.Kind == charge.Residential && !p.terms.RunAsService() {
 		return
 	}
 	j.nth++

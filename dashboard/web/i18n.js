@@ -884,6 +884,7 @@ const words = {
   refuseOf: ['不准第 {id} 项', 'Refuse no. {id}'],
   col_township: ['乡镇', 'township'],
   col_kind: ['类别', 'kind'],
+  col_access: ['开放范围', 'access'],
   col_area: ['城乡', 'area'],
   col_hours: ['营业时间', 'hours'],
   col_seasons: ['季节', 'seasons'],

@@ -45,12 +45,14 @@ type Pile struct {
 	Dismissed map[Rule]time.Time
 }
 
-// MayHaveCase tells whether cases are opened for piles of a station: for public and dedicated ones; for
-// residential ones run as a service (统建统服) where the policy says so; for a household's own never.
+// MayHaveCase tells whether cases are opened for piles of a station: for public, dedicated and residential ones run
+// as a service (统建统服) where the policy says so; for a household's own never.
 func MayHaveCase(kind charge.StationKind, asAService bool, p *Policy) bool {
 	switch kind {
-	case charge.Public, charge.Dedicated:
-		return true
+	case charge.Public:
+		return p.Public
+	case charge.Dedicated:
+		return p.Dedicated
 	case charge.Residential:
 		return asAService && p.ResidentialAsAService
 	}

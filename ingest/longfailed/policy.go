@@ -16,7 +16,9 @@ type Policy struct {
 	Proof      ProofRule
 	Periods    Periods
 
-	ResidentialAsAService bool // open cases for residential piles run as a service
+	// For which piles cases are opened; for a household's own never.
+	Public, Dedicated     bool
+	ResidentialAsAService bool // run as a service (统建统服)
 }
 
 // A SilentRule asks for no usable connector, and for having been heard less than HeardUnder (0-1) of the time.
@@ -82,6 +84,7 @@ func Defaults() Policy {
 		NoEnergy:   NoEnergyRule{Days: 180, UnderKWh: 1, UsableAtLeast: 0.5, OthersKWh: 50, CheckDays: 30},
 		Proof:      ProofRule{Hours: 72, UsableAtLeast: 0.95, BreakMinutes: 120, UnreliableDays: 14, UnreliableAtLeast: 0.9},
 		Periods:    Periods{Days: 30, RelapseDays: 10, RelapseWithinDays: 90, LastWithinMonths: 12, DismissalDays: 90},
+		Public:     true, Dedicated: true,
 	}
 }
 

@@ -190,8 +190,8 @@ func TestADismissalHoldsAndRunsOut(t *testing.T) {
 }
 
 func TestWhoMayHaveACase(t *testing.T) {
-	with, without := longfailed.Defaults(), longfailed.Defaults()
-	with.ResidentialAsAService = true
+	with, without, nobody := longfailed.Defaults(), longfailed.Defaults(), longfailed.Defaults()
+	with.ResidentialAsAService, nobody.Public, nobody.Dedicated = true, false, false
 	for _, tt := range []struct {
 		name      string
 		kind      charge.StationKind
@@ -201,6 +201,8 @@ func TestWhoMayHaveACase(t *testing.T) {
 	}{
 		{"public", charge.Public, false, &without, true},
 		{"dedicated", charge.Dedicated, false, &without, true},
+		{"public, switched off", charge.Public, false, &nobody, false},
+		{"dedicated, switched off", charge.Dedicated, false, &nobody, false},
 		{"residential, run as a service, the policy says so", charge.Residential, true, &with, true},
 		{"residential, run as a service", charge.Residential, true, &without, false},
 		{"a household's own, whatever the policy says", charge.Residential, false, &with, false},

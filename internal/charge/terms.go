@@ -27,6 +27,12 @@ func (t *StationTerms) Schedule() Schedule {
 	return s
 }
 
+// RunAsService tells whether a residential station is run as a service (统建统服): its access is public or limited.
+// One that is inner, or of which nothing is said, is a household's own.
+func (t *StationTerms) RunAsService() bool {
+	return t.Kind == Residential && (t.Access == "public" || t.Access == "limited")
+}
+
 // A StationPast is the terms of a station that has changed, by their first days; the first holds
 // from the beginning, the last is what the station's own fields say.
 type StationPast struct{ Terms []StationTerms }

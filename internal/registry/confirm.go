@@ -225,7 +225,7 @@ func (c *claims) apply(ctx context.Context, tx *sql.Tx) error {
 }
 
 // guardedOfStation are the columns that an officer may have to confirm.
-var guardedOfStation = []string{"township", "kind", "area", "hours", "seasons", "opened"}
+var guardedOfStation = []string{"township", "kind", "access", "area", "hours", "seasons", "opened"}
 
 // guard takes back what an officer must confirm; before is nil for a new station, of which only the
 // hours and seasons can be out of bounds.
@@ -243,6 +243,10 @@ func (s *stationRow) guard(before *stationRow, limits policy.Confirm) (asked []C
 		if s.Kind != was.Kind {
 			ask("kind", string(was.Kind), string(s.Kind), "a change of kind")
 			s.Kind = was.Kind
+		}
+		if now, then := s.Terms(), was.Terms(); now.RunAsService() != then.RunAsService() && s.Kind == charge.Residential {
+			ask("access", was.Access, s.Access, "a change between run as a service and a household's own")
+			s.Access = was.Access
 		}
 		if s.Area != was.Area && was.Area != "" {
 			ask("area", was.Area, s.Area, "a change of area")
@@ -271,6 +275,8 @@ func (s *stationRow) setGuarded(field, value string) (err error) {
 		s.Township, err = charge.ParseDivisionCode(value)
 	case "kind":
 		s.Kind = charge.StationKind(value)
+	case "access":
+		s.Access = value
 	case "area":
 		s.Area = value
 	case "hours":

@@ -114,6 +114,31 @@ func TestNoEscapeByPaper(t *testing.T) {
 	}
 }
 
+func TestAnOfficerConfirmsThatAnEstateIsNoLongerRunAsAService(t *testing.T) {
+	r := withPiles(t)
+	const head, estate = "operator,station,township,kind,access,opened\n", "MA3CLQP01,S9,371721101,residential,"
+	take(t, r, Stations, head+estate+"limited,2023-05-01\n")
+	if done := take(t, r, Stations, head+estate+"public,2023-05-01\n"); done.Unconfirmed != 0 || done.Updated != 1 {
+		t.Errorf("still run as a service: got %+v", done)
+	}
+	if done := take(t, r, Stations, head+estate+"inner,2023-05-01\n"); done.Unconfirmed != 1 {
+		t.Errorf("a household's own now: got %+v, want it to wait for an officer", done)
+	}
+	all, err := r.Confirmations(t.Context())
+	if err != nil || len(all) != 1 || all[0].Field != "access" {
+		t.Fatalf("got %+v, %v; want the access to wait", all, err)
+	}
+	if s := station(t, directory(t, r), "S9"); s.Access != "public" {
+		t.Errorf("until then: got access %q, want public", s.Access)
+	}
+	if err := r.Confirm(t.Context(), all[0].ID, true, "李四"); err != nil {
+		t.Fatal(err)
+	}
+	if s := station(t, directory(t, r), "S9"); s.Access != "inner" {
+		t.Errorf("confirmed: got access %q, want inner", s.Access)
+	}
+}
+
 func TestAPileKeepsItsClocks(t *testing.T) {
 	r := withPiles(t)
 	const head = "operator,station,pile,connector,serial,power_kw,opened\n"
