@@ -147,6 +147,22 @@ func (c *RegistryAuditCmd) Run(ctx context.Context, log *slog.Logger, out io.Wri
 	})
 }
 
+// would says what another policy would do of itself.
+func would(t *ingest.Tried) string {
+	check := func(rules []longfailed.Rule) bool { return len(rules) == 1 && rules[0] == longfailed.NoEnergy }
+	switch {
+	case len(t.Now) == 0 && check(t.Beside):
+		return "open a check"
+	case len(t.Now) == 0:
+		return "open"
+	case len(t.Beside) == 0 && check(t.Now):
+		return "close a check"
+	case len(t.Beside) == 0:
+		return "close"
+	}
+	return "change grounds"
+}
+
 // RegistryPolicyTryCmd is `pilewatch registry policy try FILE`.
 type RegistryPolicyTryCmd struct {
 	File string `arg:"" help:"YAML file; - reads standard input. It is not imported."`
@@ -185,14 +201,7 @@ func (c *RegistryPolicyTryCmd) Run(ctx context.Context, log *slog.Logger, out io
 		fmt.Fprintf(out, "at the end of %s, by the policies in force and by %s as if it had always been:\n", day.Format(time.DateOnly), other.Version)
 		table := newTable(out, "PILE", "OPEN CASE", "NOW", "BY "+other.Version, "WOULD")
 		for _, t := range all {
-			would := "change grounds"
-			switch {
-			case len(t.Now) == 0:
-				would = "open"
-			case len(t.Beside) == 0:
-				would = "close"
-			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", t.Pile, orDash(t.Case), rules(t.Now), rules(t.Beside), would)
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", t.Pile, orDash(t.Case), rules(t.Now), rules(t.Beside), would(&t))
 		}
 		fmt.Fprintf(table, "%d piles\n", len(all))
 		return table.Flush()

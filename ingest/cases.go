@@ -158,11 +158,7 @@ func (p *procedure) closeDay(ctx context.Context, day time.Time) error {
 			return fmt.Errorf("prove case %s: %w", open[i].ID, err)
 		}
 	}
-	under := 0.0
-	for _, v := range versions {
-		under = max(under, v.Proof.UnreliableAtLeast)
-	}
-	failing, err := p.store.FailingPiles(ctx, day, under)
+	failing, err := p.store.FailingPiles(ctx, day, goodFrom(versions))
 	if err != nil {
 		return err
 	}
@@ -176,20 +172,12 @@ func (p *procedure) closeDay(ctx context.Context, day time.Time) error {
 
 // check looks for piles that delivered nothing.
 func (p *procedure) check(ctx context.Context, links []registry.PileLink, day time.Time, versions []longfailed.Policy) error {
-	days, under := 0, 0.0
-	for _, v := range versions {
-		if rule := v.NoEnergy; rule.Days > 0 && !v.FirstDay.After(day) {
-			if days == 0 || rule.Days < days {
-				days = rule.Days
-			}
-			under = max(under, rule.UnderKWh)
-		}
-	}
+	days, underWh := idleFrom(day, versions)
 	if days == 0 {
 		return nil
 	}
 	p.energies = nil
-	idle, err := p.store.IdlePiles(ctx, day, days, int64(math.Ceil(under*1000)))
+	idle, err := p.store.IdlePiles(ctx, day, days, underWh)
 	if err != nil {
 		return err
 	}
@@ -365,9 +353,9 @@ func (p *procedure) suspect(ctx context.Context, id charge.PileID, links []regis
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	found, action, checkDays := withoutChecks(slices.Clone(all)), cases.Suspect, 0
-	if len(found) == 0 {
-		found, action, checkDays = all, cases.OpenCheck, versionOf(versions, all[0].Policy).NoEnergy.CheckDays
+	found, action, checkDays := grounds(all), cases.Suspect, 0
+	if found[0].Check {
+		action, checkDays = cases.OpenCheck, versionOf(versions, found[0].Policy).NoEnergy.CheckDays
 	}
 	s, err := p.suspicion(ctx, x, day, found)
 	if err != nil {
@@ -389,16 +377,20 @@ func versionOf(versions []longfailed.Policy, name string) *longfailed.Policy {
 	return &versions[max(0, slices.IndexFunc(versions, func(v longfailed.Policy) bool { return v.Version == name }))]
 }
 
-// withoutChecks leaves the rules that open a case.
-func withoutChecks(found []longfailed.Suspicion) []longfailed.Suspicion {
-	return slices.DeleteFunc(found, func(s longfailed.Suspicion) bool { return s.Check })
+// grounds are the rules on which a case rests, or where none opens one, a check.
+func grounds(found []longfailed.Suspicion) []longfailed.Suspicion {
+	of := slices.DeleteFunc(slices.Clone(found), func(s longfailed.Suspicion) bool { return s.Check })
+	if len(of) == 0 {
+		return found
+	}
+	return of
 }
 
 // A Tried is a pile that another policy would judge otherwise than those in force.
 type Tried struct {
 	Pile        charge.PileID
 	Case        string            // that is open, "" for none
-	Now, Beside []longfailed.Rule // that hold by the policies in force, and by the other one
+	Now, Beside []longfailed.Rule // that hold by the policies in force, and by the other one; no_energy alone is a check
 }
 
 // TryPolicy lists what a policy would open and close, had it always been in force, at the end of the newest frozen day.
@@ -411,23 +403,13 @@ func TryPolicy(ctx context.Context, reg *registry.Registry, dir *registry.Direct
 	if err != nil {
 		return day, nil, err
 	}
-	now, beside := longFailedPolicies(dir.Policies()), longFailedPolicies(policy.Policies{other})
-	beside[0].FirstDay = time.Time{}
-	under := beside[0].Proof.UnreliableAtLeast
-	for _, v := range now {
-		under = max(under, v.Proof.UnreliableAtLeast)
-	}
-	failing, err := reg.FailingPiles(ctx, day, under)
+	trials := [2]*trial{{versions: longFailedPolicies(dir.Policies())}, {versions: longFailedPolicies(policy.Policies{other})}}
+	trials[1].versions[0].FirstDay = time.Time{}
+	piles, err := p.candidates(ctx, day, append(slices.Clone(trials[0].versions), trials[1].versions...))
 	if err != nil {
 		return day, nil, err
 	}
-	rules := func(found []longfailed.Suspicion) (of []longfailed.Rule) {
-		for _, f := range withoutChecks(found) {
-			of = append(of, f.Rule)
-		}
-		return of
-	}
-	for _, id := range failing {
+	for _, id := range piles {
 		x, err := p.examine(ctx, id, links, day)
 		if err != nil {
 			return day, nil, err
@@ -435,7 +417,12 @@ func TryPolicy(ctx context.Context, reg *registry.Registry, dir *registry.Direct
 		if x == nil {
 			continue
 		}
-		t := Tried{Pile: id, Now: rules(longfailed.Suspect(&x.days, now)), Beside: rules(longfailed.Suspect(&x.days, beside))}
+		t := Tried{Pile: id}
+		for i, rules := range []*[]longfailed.Rule{&t.Now, &t.Beside} {
+			if *rules, err = p.try(ctx, trials[i], x, day); err != nil {
+				return day, nil, err
+			}
+		}
 		for _, c := range x.earlier {
 			if c.State.Open() {
 				t.Case = c.ID
@@ -446,6 +433,68 @@ func TryPolicy(ctx context.Context, reg *registry.Registry, dir *registry.Direct
 		}
 	}
 	return day, all, nil
+}
+
+// A trial is policies that are tried, with the energies that were added up for them.
+type trial struct {
+	versions []longfailed.Policy
+	energies *energies
+}
+
+// try gives the rules on which a case or a check would rest.
+func (p *procedure) try(ctx context.Context, t *trial, x *examined, day time.Time) (rules []longfailed.Rule, err error) {
+	if !mayHaveCase(x.pile, day, t.versions) {
+		return nil, nil
+	}
+	p.energies = t.energies
+	found, err := p.suspicions(ctx, x, day, t.versions)
+	t.energies = p.energies
+	for _, f := range grounds(found) {
+		rules = append(rules, f.Rule)
+	}
+	return rules, err
+}
+
+// candidates gives the piles of which a rule of any of the policies may hold at the end of day.
+func (p *procedure) candidates(ctx context.Context, day time.Time, versions []longfailed.Policy) ([]charge.PileID, error) {
+	failing, err := p.store.FailingPiles(ctx, day, goodFrom(versions))
+	if err != nil {
+		return nil, err
+	}
+	days, underWh := idleFrom(day, versions)
+	if days == 0 {
+		return failing, nil
+	}
+	idle, err := p.store.IdlePiles(ctx, day, days, underWh)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[charge.PileID]bool, len(failing))
+	for _, id := range failing {
+		known[id] = true
+	}
+	return append(failing, slices.DeleteFunc(idle, func(id charge.PileID) bool { return known[id] })...), nil
+}
+
+// goodFrom is the share of time usable from which on no rule but no_energy holds.
+func goodFrom(versions []longfailed.Policy) (share float64) {
+	for i := range versions {
+		share = max(share, versions[i].Proof.UnreliableAtLeast)
+	}
+	return share
+}
+
+// idleFrom is in how many days a pile must have delivered less than what for no_energy to hold; 0 days: by no policy.
+func idleFrom(day time.Time, versions []longfailed.Policy) (days int, underWh int64) {
+	for i := range versions {
+		if rule := &versions[i].NoEnergy; rule.Days > 0 && !versions[i].FirstDay.After(day) {
+			if days == 0 || rule.Days < days {
+				days = rule.Days
+			}
+			underWh = max(underWh, int64(math.Ceil(rule.UnderKWh*1000)))
+		}
+	}
+	return days, underWh
 }
 
 // joinRelapse lets a suspicion soon after a rectified case go on with that one.

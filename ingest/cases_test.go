@@ -816,6 +816,35 @@ func TestAPolicyIsTried(t *testing.T) {
 	}
 }
 
+func TestAPolicyIsTriedForPilesThatDeliverNothingToo(t *testing.T) {
+	s := newStory(t)
+	if _, err := s.registry.Import(t.Context(), registry.Piles, strings.NewReader("operator,station,pile,connector,serial,power_kw,opened\nMA3CLQP01,S1,P2,1,SN2,60,2022-01-01\n")); err != nil {
+		t.Fatal(err)
+	}
+	s.refresh()
+	s.days(storyPile, 0, append(times(1, well), times(100, idle)...)...)
+	s.days(charge.PileID{Operator: "MA3CLQP01", Equipment: "P2"}, 0, times(101, well)...)
+	s.look()
+	other, err := policy.Parse(policy.DefaultFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.LongFailed.NoEnergy.Window = 90 * aDay
+	for _, tt := range []struct {
+		name    string
+		visited float64 // Wh a neighbour must have delivered
+		want    string
+	}{
+		{"neighbours charge", 50_000, "[{MA3CLQP01:P1  [] [no_energy]}]"},
+		{"none charges as much as it asks for", 5_000_000, "[]"},
+	} {
+		other.LongFailed.NoEnergy.NeighboursWh = tt.visited
+		if _, all, err := TryPolicy(t.Context(), s.registry, s.dir, other); err != nil || fmt.Sprint(all) != tt.want {
+			t.Errorf("%s: got %v, %v; want %s", tt.name, all, err, tt.want)
+		}
+	}
+}
+
 // sql changes the file as whoever owns the disk can.
 func (s *story) sql(statements ...string) {
 	s.t.Helper()
