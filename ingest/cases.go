@@ -46,6 +46,7 @@ type caseStore interface {
 	CaseRecord(ctx context.Context, id string) ([]cases.Entry, error)
 	OpenCase(ctx context.Context, s *registry.Suspicion) (registry.Case, bool, error)
 	ActOnCase(ctx context.Context, id string, step registry.CaseStep) (registry.Case, error)
+	FollowCases(ctx context.Context) (int, error)
 	CaseProved(ctx context.Context, id string, on time.Time) error
 	DueCases(ctx context.Context) ([]registry.Case, error)
 	PassCase(ctx context.Context, c *registry.Case) (bool, error)
@@ -63,6 +64,9 @@ type procedure struct {
 	steps       *prometheus.CounterVec
 	energies    *energies // of the day that is looked at
 }
+
+// farAway is after all that is entered.
+var farAway = time.Date(9999, 1, 1, 0, 0, 0, 0, charge.Zone)
 
 const (
 	casesEvery  = time.Minute
@@ -92,6 +96,11 @@ func (p *procedure) run(ctx context.Context) error {
 
 // look does all that there is to do now.
 func (p *procedure) look(ctx context.Context) error {
+	followed, err := p.store.FollowCases(ctx)
+	if err != nil {
+		return err
+	}
+	p.steps.WithLabelValues(string(cases.Follow)).Add(float64(followed))
 	frozen, err := p.store.FrozenThrough(ctx)
 	if err != nil {
 		return err
@@ -130,18 +139,13 @@ func (p *procedure) look(ctx context.Context) error {
 	return nil
 }
 
-// watchedStates are the states in which a case is looked at each day.
-func watchedStates() []cases.State {
-	return append(slices.DeleteFunc(cases.States(), func(s cases.State) bool { return !s.Open() }), cases.Decommissioned)
-}
-
 // closeDay looks first for proof of repair and then for suspicions, at the end of a frozen day.
 func (p *procedure) closeDay(ctx context.Context, day time.Time) error {
 	links, err := p.store.PileLinks(ctx)
 	if err != nil {
 		return err
 	}
-	open, err := p.store.Cases(ctx, registry.CaseQuery{States: watchedStates()})
+	open, err := p.store.Cases(ctx, registry.CaseQuery{States: cases.RunningStates()})
 	if err != nil {
 		return err
 	}
@@ -289,7 +293,8 @@ func (p *procedure) prove(ctx context.Context, c *registry.Case, links []registr
 // An examined is a pile with all that the rules look at.
 type examined struct {
 	pile       *registry.Pile
-	names      []cases.Name
+	names      []cases.Name    // up to its own
+	machine    []charge.PileID // all names of the machine, later ones too
 	days       longfailed.Pile
 	connectors []dossierDay
 	earlier    []registry.Case // under any of its names
@@ -314,13 +319,19 @@ func (p *procedure) examine(ctx context.Context, id charge.PileID, links []regis
 	}
 	x := &examined{pile: pile, names: registry.PileNames(links, id), days: longfailed.Pile{Since: pile.Station.Since(), Dismissed: map[longfailed.Rule]time.Time{}}}
 	for _, n := range x.names {
-		of, err := p.store.Cases(ctx, registry.CaseQuery{Pile: charge.PileID{Operator: charge.OperatorID(n.Operator), Equipment: n.Pile}})
+		x.machine = append(x.machine, charge.PileID{Operator: charge.OperatorID(n.Operator), Equipment: n.Pile})
+	}
+	for _, l := range registry.LaterNames(links, id, farAway) { // its cases go on there
+		x.machine = append(x.machine, l.Pile)
+	}
+	for _, name := range x.machine {
+		of, err := p.store.Cases(ctx, registry.CaseQuery{Pile: name})
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range of {
 			switch {
-			case c.State.Open() || c.State == cases.Decommissioned:
+			case c.State.Running():
 				x.running = true
 			case c.State == cases.Dismissed:
 				for _, g := range c.Grounds {

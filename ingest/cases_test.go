@@ -681,6 +681,76 @@ func TestATransferOnDay29RestartsNoClock(t *testing.T) {
 	}
 }
 
+// A sale in the midst of a procedure ends nothing: the case, its period and its decision go on with the machine.
+func TestSoldWhileItsCaseIsOpenTheCaseGoesAlong(t *testing.T) {
+	open := func(t *testing.T) (*story, registry.Case, charge.PileID) {
+		s := newStory(t)
+		s.days(storyPile, 0, times(30, quiet)...)
+		s.look()
+		id := s.cases()[0].ID
+		s.must(s.act(id, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
+		c := s.must(s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: time.Now().Add(-time.Hour), Evidence: "回执"}}))
+		for _, file := range []struct {
+			table registry.Table
+			text  string
+		}{
+			{registry.Operators, "operator,name,email\nMA3CLQP03,新东家,b@example.cn\n"},
+			{registry.Transfers, "from_operator,to_operator,station,date,document\nMA3CLQP01,MA3CLQP03,S1,2025-02-02,协议1号\n"},
+		} {
+			if _, err := s.registry.Import(t.Context(), file.table, strings.NewReader(file.text)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.look()
+		if got := s.cases()[0].Pile; got != storyPile {
+			t.Errorf("before the day of the transfer: got a case of %s, want of %s", got, storyPile)
+		}
+		s.sql(fmt.Sprintf("UPDATE pile_links SET from_day = %d", firstDay.AddDate(0, 0, 31).UnixMilli())) // that day has come
+		s.refresh()
+		s.look()
+		return s, c, charge.PileID{Operator: "MA3CLQP03", Equipment: storyPile.Equipment}
+	}
+	s, before, now := open(t)
+	all := s.cases()
+	if len(all) != 1 || all[0].Pile != now || all[0].State != cases.Notified || !all[0].Deadline.Equal(before.Deadline) {
+		t.Fatalf("got %+v, want the one case of %s with its deadline %v", all, now, before.Deadline)
+	}
+	rec, err := s.registry.CaseRecord(t.Context(), before.ID)
+	if last := rec[len(rec)-1]; err != nil || last.Action != cases.Follow || !strings.Contains(last.Text, "MA3CLQP01:P1") || !strings.Contains(last.Text, "协议1号") {
+		t.Errorf("record: got %+v, %v; want both names and the document", last, err)
+	}
+	sent, err := s.registry.Deliveries(t.Context(), true)
+	if err != nil || !slices.ContainsFunc(sent, func(d registry.Delivery) bool {
+		return d.Address == "b@example.cn" && strings.Contains(d.Body, before.ID)
+	}) {
+		t.Errorf("reminders: got %+v, %v; want one to the new operator", sent, err)
+	}
+	// A late day of the old name opens no second case, and the repair is proved under the new one.
+	s.days(storyPile, 30, quiet)
+	s.days(now, 31, quiet, well, well, well)
+	s.look()
+	if all = s.cases(); len(all) != 1 || all[0].State != cases.Rectified {
+		t.Errorf("repaired by the new operator: got %+v, want the one case rectified", all)
+	}
+}
+
+func TestAPileThatIsRegisteredAnewAfterItsDecisionStaysOut(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, times(30, quiet)...)
+	s.look()
+	id := s.cases()[0].ID
+	s.sql("UPDATE cases SET state = 'decommissioned'") // as the procedure brings it there
+	const anew = "operator,station,pile,connector,serial,power_kw,opened\nMA3CLQP01,S1,ANEW,1,SN1,60,2026-01-01\n"
+	if _, err := s.registry.Import(t.Context(), registry.Piles, strings.NewReader(anew)); err != nil {
+		t.Fatal(err)
+	}
+	s.refresh()
+	s.look()
+	if p, _, err := s.registry.PileByID(t.Context(), charge.PileID{Operator: "MA3CLQP01", Equipment: "ANEW"}); err != nil || p.Decommissioned != id {
+		t.Errorf("got out by %q, %v; want by %s", p.Decommissioned, err, id)
+	}
+}
+
 // A killer ends the context after so many steps, in the middle of whatever is done then.
 type killer struct {
 	*registry.Registry

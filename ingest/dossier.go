@@ -20,16 +20,13 @@ func (p *procedure) suspicion(ctx context.Context, x *examined, day time.Time, f
 		Pile: pile.ID.String(), Known: names, Station: pile.Station.Name, Township: string(pile.Station.TermsAt(day).Township),
 		Changes: []cases.StatusChange{}, Rejects: []cases.Reject{}, Excuses: []cases.Excuse{}, Neighbours: []cases.Neighbour{}, Inspected: []cases.Inspected{},
 	}
-	s := &registry.Suspicion{Pile: pile.ID, Township: pile.Station.TermsAt(day).Township, Policy: p.policies().At(day).Version, Day: day, Dossier: d}
+	s := &registry.Suspicion{Pile: pile.ID, Township: pile.Station.TermsAt(day).Township, Policy: p.policies().At(day).Version, Day: day, Dossier: d, Names: x.machine}
 	for _, c := range pile.Connectors {
 		if c.Serial != "" {
 			s.Serial = c.Serial
 		}
 	}
 	d.Serial = s.Serial
-	for _, n := range names {
-		s.Names = append(s.Names, charge.PileID{Operator: charge.OperatorID(n.Operator), Equipment: n.Pile})
-	}
 	for _, f := range found {
 		if f.Window.From.Before(from) {
 			from = f.Window.From

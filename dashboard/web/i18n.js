@@ -139,6 +139,7 @@ const words = {
   action_relapse: ['复发', 'Relapse'],
   action_escalate: ['报省级清单', 'Escalate'],
   action_lapse: ['按从轻的新政策不再成立', 'Lapsed by a milder policy'],
+  action_follow: ['随设备转移', 'Goes on with the pile'],
   action_read: ['查阅', 'Read'],
   rule_silent: ['失联', 'silent'],
   rule_faulted: ['故障', 'faulted'],

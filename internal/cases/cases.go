@@ -39,6 +39,14 @@ func (s State) Open() bool {
 	return slices.Contains([]State{Checking, Suspected, Notified, Overdue, Confirmed, Reviewed}, s)
 }
 
+// Running tells whether the case is not at its end: a pile has at most one such.
+func (s State) Running() bool { return s.Open() || s == Decommissioned }
+
+// RunningStates gives those states.
+func RunningStates() []State {
+	return slices.DeleteFunc(States(), func(s State) bool { return !s.Running() })
+}
+
 // An Action is what is done with a case.
 type Action string
 
@@ -67,13 +75,14 @@ const (
 	Relapse   Action = "relapse"    // a new suspicion within 90 days
 	Escalate  Action = "escalate"   // nobody has acted: it goes to the province's list
 	Lapse     Action = "lapse"      // by a newer, milder policy no ground holds (从旧兼从轻)
+	Follow    Action = "follow"     // the machine goes on under another name, and the case with it
 )
 
 // Actions gives all actions, people's first.
 func Actions() []Action {
 	return []Action{
 		Notify, Serve, Statement, Inspect, Extend, Dismiss, Confirm, Review, Decommission, Restore, Revoke, Correct,
-		OpenCheck, Suspect, Expire, Prove, Relapse, Escalate, Lapse,
+		OpenCheck, Suspect, Expire, Prove, Relapse, Escalate, Lapse, Follow,
 	}
 }
 

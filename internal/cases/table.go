@@ -59,6 +59,9 @@ func Table() []Row {
 		{Decommissioned, Revoke, province, Revoked, reasons},
 	}
 	for _, s := range States() {
+		if s.Running() {
+			table = append(table, Row{s, Follow, platform, s, reasons})
+		}
 		if s.Open() {
 			table = append(table, Row{s, Prove, platform, Rectified, []Need{NeedProof}}, Row{s, Lapse, platform, Dismissed, []Need{NeedMilder}})
 		}

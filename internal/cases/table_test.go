@@ -32,6 +32,7 @@ const want = `
  check          suspect      P         suspected
  check          dismiss      t,p       dismissed
  check          prove        P         rectified
+ check          follow       P         check
  check          lapse        P         dismissed
  check          correct      t,p       check
  suspected      notify       t,p       notified
@@ -40,6 +41,7 @@ const want = `
  suspected      dismiss      t,p       dismissed
  suspected      escalate     P         suspected
  suspected      prove        P         rectified
+ suspected      follow       P         suspected
  suspected      lapse        P         dismissed
  suspected      correct      t,p       suspected
  notified       serve        t,p       notified
@@ -49,6 +51,7 @@ const want = `
  notified       dismiss      t,p       dismissed
  notified       expire       P         overdue
  notified       prove        P         rectified
+ notified       follow       P         notified
  notified       lapse        P         dismissed
  notified       correct      t,p       notified
  overdue        state        o         overdue
@@ -57,21 +60,25 @@ const want = `
  overdue        confirm      p         confirmed
  overdue        escalate     P         overdue
  overdue        prove        P         rectified
+ overdue        follow       P         overdue
  overdue        lapse        P         dismissed
  overdue        correct      t,p       overdue
  confirmed      inspect      c,t,p     confirmed
  confirmed      dismiss      p         dismissed
  confirmed      review       r         reviewed
  confirmed      prove        P         rectified
+ confirmed      follow       P         confirmed
  confirmed      lapse        P         dismissed
  confirmed      correct      t,p       confirmed
  reviewed       inspect      c,t,p     reviewed
  reviewed       dismiss      p         dismissed
  reviewed       decommission p         decommissioned
  reviewed       prove        P         rectified
+ reviewed       follow       P         reviewed
  reviewed       lapse        P         dismissed
  reviewed       correct      t,p       reviewed
  decommissioned inspect      c,t,p     decommissioned
+ decommissioned follow       P         decommissioned
  decommissioned restore      p         restored
  decommissioned revoke       p         revoked
  decommissioned correct      t,p       decommissioned
@@ -123,8 +130,8 @@ func TestEveryStateActionAndRole(t *testing.T) {
 	if len(next) > 0 {
 		t.Errorf("never tried: %v", next)
 	}
-	if tried != 12*19*8 {
-		t.Errorf("tried %d, want %d", tried, 12*19*8)
+	if tried != 12*20*8 {
+		t.Errorf("tried %d, want %d", tried, 12*20*8)
 	}
 }
 

@@ -72,6 +72,8 @@ func (a Action) Chinese() string {
 		return "报省级清单"
 	case Lapse:
 		return "按从轻的新政策不再成立"
+	case Follow:
+		return "随设备转移"
 	}
 	return string(a)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"pilewatch/internal/cases"
 	"pilewatch/internal/charge"
 )
 
@@ -120,24 +119,4 @@ func (r *Registry) NoteDelivery(ctx context.Context, d *Delivery, failed error) 
 		return fmt.Errorf("note delivery %d: %w", d.ID, err)
 	}
 	return nil
-}
-
-// PileNames gives all names under which the machine of a pile was known, oldest first; the last is its own.
-func PileNames(links []PileLink, pile charge.PileID) []cases.Name {
-	names := []cases.Name{{Operator: string(pile.Operator), Pile: pile.Equipment}}
-	seen := map[charge.PileID]bool{pile: true}
-	for at := pile; ; {
-		found := false
-		for _, l := range links {
-			if l.Pile == at && !seen[l.Was] {
-				names[0].From, names[0].Document = l.From.UTC(), l.Document
-				names = append([]cases.Name{{Operator: string(l.Was.Operator), Pile: l.Was.Equipment}}, names...)
-				seen[l.Was], at, found = true, l.Was, true
-				break
-			}
-		}
-		if !found {
-			return names
-		}
-	}
 }

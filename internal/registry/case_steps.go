@@ -27,6 +27,7 @@ type CaseStep struct {
 	// Seen is the Step of the case that the person has seen; another one now is ErrCaseMoved. 0 for the platform,
 	// which looks at the case in the same transaction.
 	Seen int64
+	Pile charge.PileID // follow: the machine's name from now on
 }
 
 // A Suspicion is what opens a case, or joins one as a relapse.
@@ -167,7 +168,7 @@ func (r *Registry) actOnCase(ctx context.Context, tx *sql.Tx, id string, step Ca
 	if err != nil {
 		return c, err
 	}
-	if step.Action == cases.Notify || step.Action == cases.Suspect {
+	if step.Action == cases.Notify || step.Action == cases.Suspect || step.Action == cases.Follow {
 		if err := remind(ctx, tx, &c, now); err != nil {
 			return c, err
 		}
@@ -264,6 +265,14 @@ func (c *Case) apply(ctx context.Context, tx *sql.Tx, step *CaseStep, p *policy.
 		c.Escalated = true
 	case cases.Prove:
 		c.Suspected = step.Detail.Until // windows start anew with the day after the proof
+	case cases.Follow:
+		c.Pile = step.Pile
+		if err := tx.QueryRowContext(ctx, "SELECT township FROM piles WHERE operator = ? AND pile = ?", string(c.Pile.Operator), c.Pile.Equipment).Scan(&c.Township); err != nil {
+			return fmt.Errorf("find pile %s: %w", c.Pile, err)
+		}
+		if c.State == cases.Decommissioned {
+			return markDecommissioned(ctx, tx, c.Pile, c.ID)
+		}
 	case cases.Decommission, cases.Restore, cases.Revoke:
 		out := step.Action == cases.Decommission
 		effects, err := pileEffects(ctx, tx, c.Pile, out)
@@ -354,6 +363,42 @@ func pileEffects(ctx context.Context, q querier, pile charge.PileID, out bool) (
 		e.EffectiveAfter++
 	}
 	return e, nil
+}
+
+// FollowCases lets each case that is not at its end go on under the newest name of its machine, and tells how many did.
+// Where that name has a case of its own already, both stay where they are.
+func (r *Registry) FollowCases(ctx context.Context) (followed int, err error) {
+	links, err := r.PileLinks(ctx)
+	if err != nil || len(links) == 0 {
+		return 0, err
+	}
+	running, err := r.Cases(ctx, CaseQuery{States: cases.RunningStates()})
+	if err != nil {
+		return 0, err
+	}
+	has := make(map[charge.PileID]bool, len(running))
+	for i := range running {
+		has[running[i].Pile] = true
+	}
+	for i := range running {
+		c := &running[i]
+		names := LaterNames(links, c.Pile, r.now())
+		if len(names) == 0 || has[names[len(names)-1].Pile] {
+			continue
+		}
+		l := names[len(names)-1]
+		text := fmt.Sprintf("%s is %s since %s, by %s %s", c.Pile, l.Pile, dateText(l.From), l.Why, l.Document)
+		_, err := r.ActOnCase(ctx, c.ID, CaseStep{Action: cases.Follow, Person: "platform", Role: cases.Platform, Text: strings.TrimSpace(text), Pile: l.Pile})
+		if refused := (*cases.RefusedError)(nil); errors.As(err, &refused) {
+			continue // it has come to its end
+		}
+		if err != nil {
+			return followed, err
+		}
+		has[l.Pile] = true
+		followed++
+	}
+	return followed, nil
 }
 
 // CaseProved notes that a decommissioned pile's repair is proved, so that it may be restored.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"pilewatch/internal/cases"
 	"pilewatch/internal/charge"
 )
 
@@ -38,4 +39,43 @@ func readLinks(ctx context.Context, q querier) ([]PileLink, error) {
 		return nil, fmt.Errorf("read links of piles: %w", err)
 	}
 	return all, nil
+}
+
+// PileNames gives all names under which the machine of a pile was known, oldest first; the last is its own.
+func PileNames(links []PileLink, pile charge.PileID) []cases.Name {
+	names := []cases.Name{{Operator: string(pile.Operator), Pile: pile.Equipment}}
+	seen := map[charge.PileID]bool{pile: true}
+	for at := pile; ; {
+		found := false
+		for _, l := range links {
+			if l.Pile == at && !seen[l.Was] {
+				names[0].From, names[0].Document = l.From.UTC(), l.Document
+				names = append([]cases.Name{{Operator: string(l.Was.Operator), Pile: l.Was.Equipment}}, names...)
+				seen[l.Was], at, found = true, l.Was, true
+				break
+			}
+		}
+		if !found {
+			return names
+		}
+	}
+}
+
+// LaterNames gives the links by which a machine has gone on under other names until now, in their order.
+func LaterNames(links []PileLink, pile charge.PileID, now time.Time) (later []PileLink) {
+	seen := map[charge.PileID]bool{pile: true}
+	for at := pile; ; {
+		next := -1
+		for i, l := range links {
+			if l.Was == at && !seen[l.Pile] && !l.From.After(now) && (next < 0 || l.From.After(links[next].From)) {
+				next = i
+			}
+		}
+		if next < 0 {
+			return later
+		}
+		at = links[next].Pile
+		seen[at] = true
+		later = append(later, links[next])
+	}
 }
