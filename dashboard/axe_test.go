@@ -3,6 +3,7 @@ package dashboard
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,8 +12,14 @@ import (
 	"pilewatch/dashboard/web"
 )
 
+// read holds once a page has its title and waits for nothing more.
+const read = `document.querySelector('main h1') && !document.querySelector('main .reading')`
+
+// An axePage is one place of the page, and a script that holds once it is drawn.
+type axePage struct{ path, drawn string }
+
 // axePages are the page's places, each with what is there once it is drawn.
-var axePages = []struct{ path, drawn string }{
+var axePages = []axePage{
 	{"/#/", `document.querySelectorAll('.unit-row').length > 16 && window.pilewatch?.mapPoint('371721')`},
 	{"/#/?as=table", `document.querySelectorAll('.county-table tr').length > 100`},
 	{"/#/coverage/37", `document.querySelectorAll('.children tbody tr').length === 16`},
@@ -24,7 +31,16 @@ var axePages = []struct{ path, drawn string }{
 	{"/#/pile/MA3CLQP01:P1?range=7d", `document.querySelector('.shares') && document.querySelector('.chart canvas') && document.querySelector('.live-values')`},
 	{"/#/rejects", `document.querySelectorAll('.rejects tbody tr').length > 2`},
 	{"/#/events", `document.querySelector('.events .event')`},
-	{"/#/settings", `document.querySelector('.settings')`},
+	{"/#/operators", read + ` && document.querySelector('.operators [data-operator="MA3CLQP01"]')`},
+	{"/#/cases", read + ` && document.querySelector('tr[data-case]')`},
+	{"/#/cases?state=all", read},
+	{"/#/quality", read + ` && document.querySelector('.quality')`},
+	{"/#/targets", read + ` && document.querySelector('.goals [data-indicator="public_piles"] .due')`},
+	{"/#/excuses", read + ` && document.getElementById('claim-title')`},
+	{"/#/confirmations", read},
+	{"/#/inspections", read},
+	{"/#/unknown", read},
+	{"/#/settings", read + ` && document.querySelector('.settings')`},
 	{"/#/more", `document.querySelector('.more')`},
 	{"/#/signin", `document.querySelector('.sign-in')`},
 	{"/#/nowhere", `document.querySelector('.empty')`},
@@ -44,7 +60,7 @@ func TestNoPageKeepsAnyoneOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openSiteOf(t, web.Files, Config{}, func(s *site) { past(t, s) })
+	s := openSiteOf(t, web.Files, Config{}, func(s *site) { past(t, s); s.suspect(t) })
 	browser := startBrowser(t)
 	for _, theme := range []string{"light", "dark"} {
 		t.Run(theme, func(t *testing.T) {
@@ -52,7 +68,8 @@ func TestNoPageKeepsAnyoneOut(t *testing.T) {
 			p.signedIn(s)
 			p.do(chromedp.Navigate(s.url))
 			eval[chromedp.Void](p, fmt.Sprintf(`localStorage.setItem('theme', %q)`, theme))
-			for _, page := range axePages {
+			pages := slices.Concat(axePages, []axePage{{"/#/cases/" + s.caseID, `document.querySelector('article.case') && document.querySelectorAll('.days [data-day]').length > 1`}})
+			for _, page := range pages {
 				path := page.path
 				if theme == "light" {
 					path = strings.Replace(path, "wall=1", "wall=1&theme=light", 1)
