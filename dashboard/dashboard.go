@@ -143,6 +143,9 @@ type Dashboard struct {
 	nevi     once[time.Time, map[stationKey]availability.Figure]
 	told     once[struct{}, map[stationKey]stationNow]
 	findings once[time.Time, map[charge.OperatorID]*findings]
+	rates    once[charge.DivisionCode, []registry.ConnectionRate]
+	league   once[leagueKey, []operatorRow]
+	served   once[period, map[charge.DivisionCode]countyMinutes]
 	gaps     gaps
 	standing standing
 	hub      *hub
@@ -215,10 +218,13 @@ func newDashboard(cfg *Config, data string, files fs.FS, from Sources, log *slog
 		// Without CheckOrigin the library lets only the page's own origin in.
 		upgrader: websocket.Upgrader{HandshakeTimeout: writeWithin, EnableCompression: true},
 	}
-	d.stations.holds, d.stations.make = figuresHold, d.sumStations
-	d.nevi.holds, d.nevi.make = figuresHold, d.sumNEVI
-	d.told.holds, d.told.make = nowHolds, d.countNow
-	d.findings.holds, d.findings.make = figuresHold, d.findIn
+	d.stations.holds, d.stations.kept, d.stations.make = figuresHold, figuresKept, d.sumStations
+	d.nevi.holds, d.nevi.kept, d.nevi.make = figuresHold, figuresKept, d.sumNEVI
+	d.told.holds, d.told.kept, d.told.make = nowHolds, 1, d.countNow
+	d.findings.holds, d.findings.kept, d.findings.make = figuresHold, figuresKept, d.findIn
+	d.rates.holds, d.rates.kept, d.rates.make = nowHolds, tablesKept, d.registry.ConnectionRates
+	d.league.holds, d.league.kept, d.league.make = nowHolds, tablesKept, d.operatorRows
+	d.served.holds, d.served.kept, d.served.make = figuresHold, figuresKept, d.sumCounties
 	reg.MustRegister(d.coverage, &d.standing)
 	d.routes()
 	return d, nil

@@ -178,7 +178,7 @@ func (d *Dashboard) operatorSheet(r *http.Request, w words) (*sheet, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := d.operatorRows(r, code, p, definition)
+	rows, err := d.operatorsOf(r, code, p, definition)
 	if err != nil {
 		return nil, err
 	}

@@ -16,15 +16,21 @@ import (
 const (
 	figuresHold   = 10 * time.Minute
 	nowHolds      = 20 * time.Second
+	figuresStale  = 3 // times as long they are still given, while new ones are made
+	figuresPause  = 20
 	figuresWithin = 5 * time.Minute
 	figuresWait   = 25 * time.Second // an asker waits for so long
 	figuresKept   = 6                // of each kind
+	tablesKept    = 200              // of those that take some KiB: each viewer's scope has its own
 )
 
-// A once keeps what is dear to make, by key, and makes each of them once at a time. It is safe for
-// concurrent use.
+// A once keeps what is dear to make, by key, and makes each of them once at a time. What has held for long enough is
+// made anew when it is asked for; until that is there, and where it is not much too old, askers get the old one. What
+// takes long to make holds longer, so that making takes no more than a twentieth of the time. It is safe for concurrent
+// use.
 type once[K comparable, V any] struct {
 	holds time.Duration
+	kept  int // so many
 	make  func(ctx context.Context, key K) (V, error)
 
 	mu   sync.Mutex
@@ -36,6 +42,13 @@ type making[V any] struct {
 	value V
 	err   error
 	at    time.Time // when it was begun
+	took  time.Duration
+	last  *making[V] // what was there before, until this is done
+}
+
+// holds tells how long a value holds.
+func (m *making[V]) holds(atLeast time.Duration) time.Duration {
+	return max(atLeast, figuresPause*m.took)
 }
 
 // get gives what is there and not too old, or waits until it is made. ok is false where that takes too long.
@@ -53,23 +66,28 @@ func (o *once[K, V]) get(ctx context.Context, key K) (value V, ok bool, err erro
 	}
 }
 
+// begin gives what answers an asker: what is made, what is being made, or what was made before.
 func (o *once[K, V]) begin(ctx context.Context, key K) *making[V] {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if m := o.made[key]; m != nil {
+	was := o.made[key]
+	if was != nil {
 		select {
-		case <-m.done:
-			if m.err == nil && time.Since(m.at) < o.holds {
-				return m
+		case <-was.done:
+			if was.err == nil && time.Since(was.at) < was.holds(o.holds) {
+				return was
 			}
 		default:
-			return m
+			if was.last != nil {
+				return was.last
+			}
+			return was
 		}
 	}
 	if o.made == nil {
 		o.made = make(map[K]*making[V])
 	}
-	for len(o.made) >= figuresKept {
+	for was == nil && len(o.made) >= o.kept {
 		var oldest K
 		for k, m := range o.made {
 			if before := o.made[oldest]; before == nil || m.at.Before(before.at) {
@@ -79,13 +97,26 @@ func (o *once[K, V]) begin(ctx context.Context, key K) *making[V] {
 		delete(o.made, oldest)
 	}
 	m := &making[V]{done: make(chan struct{}), at: time.Now()}
+	if was != nil && was.err == nil && time.Since(was.at) < figuresStale*was.holds(o.holds) {
+		m.last = was
+	}
 	o.made[key] = m
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), figuresWithin) // whoever comes next waits for it, too
 	go func() {
 		defer cancel()
-		defer close(m.done)
 		m.value, m.err = o.make(ctx, key)
+		m.took = time.Since(m.at)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if m.err != nil && m.last != nil && o.made[key] == m { // what was there is better than nothing; the next asker tries again
+			o.made[key] = m.last
+		}
+		m.last = nil
+		close(m.done)
 	}()
+	if m.last != nil {
+		return m.last
+	}
 	return m
 }
 

@@ -96,13 +96,9 @@ func (d *Dashboard) rankGaps(ctx context.Context, asOf time.Time) (*gapRanking, 
 	if err != nil {
 		return nil, err
 	}
-	sums, err := d.registry.DaySums(ctx, registry.SumQuery{From: now.AddDate(0, 0, -availabilityDays), To: now, Kind: charge.Public})
+	counties, err := given(d.served.get(ctx, lastDays(now))) // the nearest that is summed
 	if err != nil {
 		return nil, err
-	}
-	energy := map[charge.DivisionCode]float64{} // by county, the nearest that is summed
-	for i := range sums {
-		energy[sums[i].County] += float64(sums[i].EnergyWh) / 1000
 	}
 	working := make([]ranking.Point, len(points))
 	for i, p := range points {
@@ -112,8 +108,8 @@ func (d *Dashboard) rankGaps(ctx context.Context, asOf time.Time) (*gapRanking, 
 	towns := []ranking.Township{}
 	for _, row := range d.coverage.list(d.province(), tierTowns, func(s charge.CoverageState) bool { return s != charge.Effective }) {
 		t := ranking.Township{Code: row.Division, Values: map[ranking.Component]float64{}}
-		if kwh, ok := energy[row.Division.Parent()]; ok {
-			t.Values[ranking.Demand] = kwh
+		if c, ok := counties[row.Division.Parent()]; ok {
+			t.Values[ranking.Demand] = c.energyKWh
 		}
 		i, known := slices.BinarySearchFunc(facts, row.Division, func(f registry.TownshipFacts, code charge.DivisionCode) int {
 			return cmp.Compare(f.Township, code)

@@ -325,7 +325,7 @@ var errTold = errors.New("told")
 
 func TestDearFiguresAreMadeOnceForAll(t *testing.T) {
 	made := 0
-	o := once[int, int]{holds: time.Hour, make: func(_ context.Context, key int) (int, error) {
+	o := once[int, int]{holds: time.Hour, kept: figuresKept, make: func(_ context.Context, key int) (int, error) {
 		made++
 		if made == 1 {
 			return 0, errTold

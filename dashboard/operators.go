@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -139,7 +140,7 @@ func (d *Dashboard) getOperators(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	rows, err := d.operatorRows(r, code, p, definition)
+	rows, err := d.operatorsOf(r, code, p, definition)
 	if err != nil {
 		return err
 	}
@@ -149,29 +150,43 @@ func (d *Dashboard) getOperators(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// operatorRows are the operators in a division, the best of the league first.
-func (d *Dashboard) operatorRows(r *http.Request, code charge.DivisionCode, p period, definition availability.Definition) ([]operatorRow, error) {
-	ctx, v := r.Context(), viewerOf(r)
-	sums, ok, err := d.stations.get(ctx, p)
+// A leagueKey is all that the operators' figures depend on, beside what happens: where, when, by which definition, and
+// which piles the viewer may see.
+type leagueKey struct {
+	division   charge.DivisionCode
+	days       period
+	definition availability.Definition
+	grant      registry.Grant
+	public     bool
+}
+
+// operatorsOf gives the operators in a division, the best of the league first, as far as the viewer may see them.
+func (d *Dashboard) operatorsOf(r *http.Request, code charge.DivisionCode, p period, definition availability.Definition) ([]operatorRow, error) {
+	v := viewerOf(r)
+	return given(d.league.get(r.Context(), leagueKey{code, p, definition, v.Grant, v.public}))
+}
+
+// given is what a once has, or why it has nothing.
+func given[V any](value V, ok bool, err error) (V, error) {
 	if err == nil && !ok {
 		err = stillMade()
 	}
+	return value, err
+}
+
+func (d *Dashboard) operatorRows(ctx context.Context, key leagueKey) ([]operatorRow, error) {
+	code, p, definition, v := key.division, key.days, key.definition, &viewer{Grant: key.grant, public: key.public}
+	sums, err := given(d.stations.get(ctx, p))
 	if err != nil {
 		return nil, err
 	}
-	told, ok, err := d.told.get(ctx, struct{}{})
-	if err == nil && !ok {
-		err = stillMade()
-	}
+	told, err := given(d.told.get(ctx, struct{}{}))
 	if err != nil {
 		return nil, err
 	}
 	var nevi map[stationKey]availability.Figure
 	if definition == availability.NEVI {
-		if nevi, ok, err = d.nevi.get(ctx, time.Date(p.to.Year(), p.to.Month(), 1, 0, 0, 0, 0, charge.Zone)); err == nil && !ok {
-			err = stillMade()
-		}
-		if err != nil {
+		if nevi, err = given(d.nevi.get(ctx, time.Date(p.to.Year(), p.to.Month(), 1, 0, 0, 0, 0, charge.Zone))); err != nil {
 			return nil, err
 		}
 	}
@@ -200,11 +215,11 @@ func (d *Dashboard) operatorRows(r *http.Request, code charge.DivisionCode, p pe
 		}
 		entrants = append(entrants, e)
 	}
-	rates, err := d.registry.ConnectionRates(ctx, code)
+	rates, err := given(d.rates.get(ctx, code))
 	if err != nil {
 		return nil, err
 	}
-	spark, err := d.sparks(r, code, p)
+	spark, err := d.sparks(ctx, v, code, p)
 	if err != nil {
 		return nil, err
 	}
@@ -322,13 +337,13 @@ func (d *Dashboard) countOperators(v *viewer, code charge.DivisionCode) map[char
 
 // sparks are each operator's shares of the last days of a period, by our definition; null is a day without
 // any. A township has none: sums are kept by county.
-func (d *Dashboard) sparks(r *http.Request, code charge.DivisionCode, p period) (map[charge.OperatorID][]*float64, error) {
+func (d *Dashboard) sparks(ctx context.Context, v *viewer, code charge.DivisionCode, p period) (map[charge.OperatorID][]*float64, error) {
 	all := make(map[charge.OperatorID][]*float64)
 	if code.Level() == charge.Township {
 		return all, nil
 	}
 	first := p.to.AddDate(0, 0, 1-sparkDays)
-	sums, err := d.registry.DaySums(r.Context(), registry.SumQuery{From: first, To: p.to, Division: code})
+	sums, err := d.registry.DaySums(ctx, registry.SumQuery{From: first, To: p.to, Division: code})
 	if err != nil {
 		return nil, err
 	}
@@ -337,7 +352,6 @@ func (d *Dashboard) sparks(r *http.Request, code charge.DivisionCode, p period) 
 		day      int
 	}
 	minutes := make(map[key]*availability.Minutes)
-	v := viewerOf(r)
 	for i := range sums {
 		s := &sums[i]
 		if v.sightOf(s.Kind, s.Operator, s.County) == hidden {

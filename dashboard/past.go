@@ -1,8 +1,11 @@
 package dashboard
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 
 	"pilewatch/internal/availability"
@@ -187,34 +190,50 @@ func (d *Dashboard) getCountyAvailability(w http.ResponseWriter, r *http.Request
 	if err != nil {
 		return err
 	}
-	to, err := dateOf("", "to", time.Now().AddDate(0, 0, -1))
+	days := lastDays(time.Now())
+	counties, err := given(d.served.get(r.Context(), days))
 	if err != nil {
 		return err
 	}
-	from := to.AddDate(0, 0, 1-availabilityDays)
-	sums, err := d.registry.DaySums(r.Context(), registry.SumQuery{From: from, To: to, Division: code, Kind: charge.Public})
-	if err != nil {
-		return err
-	}
-	rows, at := []countyShare{}, map[charge.DivisionCode]int{}
-	minutes := []availability.Minutes{}
+	rows := []countyShare{}
 	var all availability.Minutes
+	for _, county := range slices.Sorted(maps.Keys(counties)) {
+		if !county.Within(code) {
+			continue
+		}
+		c := counties[county]
+		f := c.minutes.Ours()
+		rows = append(rows, countyShare{county, d.coverage.name(county), f.Up, f.Of, c.energyKWh})
+		all.AddAll(c.minutes)
+	}
+	return reply(w, r, map[string]any{"division": code, "whole": viewShare(all.Ours(), days.from, days.to), "counties": rows})
+}
+
+// lastDays are the last 30 days that have closed.
+func lastDays(now time.Time) period {
+	yesterday := startOfDay(now).AddDate(0, 0, -1)
+	return period{yesterday.AddDate(0, 0, 1-availabilityDays), yesterday}
+}
+
+// A countyMinutes is how a county's public connectors spent some days.
+type countyMinutes struct {
+	minutes   availability.Minutes
+	energyKWh float64
+}
+
+// sumCounties sums the public connectors of every county over some days.
+func (d *Dashboard) sumCounties(ctx context.Context, p period) (map[charge.DivisionCode]countyMinutes, error) {
+	sums, err := d.registry.DaySums(ctx, registry.SumQuery{From: p.from, To: p.to, Kind: charge.Public})
+	if err != nil {
+		return nil, err
+	}
+	counties := make(map[charge.DivisionCode]countyMinutes)
 	for i := range sums {
 		s := &sums[i]
-		n, ok := at[s.County]
-		if !ok {
-			n = len(rows)
-			at[s.County] = n
-			rows, minutes = append(rows, countyShare{Division: s.County, Name: d.coverage.name(s.County)}), append(minutes, availability.Minutes{})
-		}
-		m := availability.Minutes{Usable: s.Usable, Excused: s.Excused, Out: s.Out, Unknown: s.Unknown, Fault: s.Fault, Blocked: s.Blocked}
-		minutes[n].AddAll(m)
-		all.AddAll(m)
-		rows[n].EnergyKWh += float64(s.EnergyWh) / 1000
+		c := counties[s.County]
+		c.minutes.AddAll(minutesOf(&s.MinuteSum))
+		c.energyKWh += float64(s.EnergyWh) / 1000
+		counties[s.County] = c
 	}
-	for i := range rows {
-		f := minutes[i].Ours()
-		rows[i].UpMinutes, rows[i].OfMinutes = f.Up, f.Of
-	}
-	return reply(w, r, map[string]any{"division": code, "whole": viewShare(all.Ours(), from, to), "counties": rows})
+	return counties, nil
 }

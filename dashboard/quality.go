@@ -83,10 +83,7 @@ func (d *Dashboard) getQuality(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, ok, err := d.findings.get(r.Context(), month)
-	if err == nil && !ok {
-		err = stillMade()
-	}
+	found, err := given(d.findings.get(r.Context(), month))
 	if err != nil {
 		return err
 	}
