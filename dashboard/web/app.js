@@ -161,8 +161,7 @@ function App() {
         <${Account} /></div>
     </header>
     ${!wantsSignIn && html`<${CutBar} />`}
-    <${DemoBar} />
-    <${StoryBar} />
+    <div class="demo-lines"><${DemoBar} /><${StoryBar} /></div>
     <main id="main" tabindex="-1" ref=${main}>${mustChange ? html`<${FirstPassword} />` : wantsSignIn ? html`<${SignIn} />` : html`<${Page} parts=${parts} />`}</main>
     ${!wantsSignIn && html`<nav class="tabs" aria-label=${t('pages')}>${[...tabs, 'more'].map((part) => html`<a key=${part} href=${href(part ? [part] : [])}
       aria-current=${part === here || (part === 'more' && !tabs.includes(/** @type {any} */ (here))) ? 'page' : undefined}>${t(/** @type {any} */ (part || 'overview'))}</a>`)}</nav>`}`;
