@@ -38,6 +38,7 @@ type judge struct {
 	dir         directory
 	rev         int64     // of the directory that the indexes are made from
 	today       time.Time // for which they are made
+	hour        time.Time // of the last tick
 	judgedRev   int64     // of the directory that the townships were judged by
 	steady      bool      // the indexes are those of every day, by the terms that are known
 
@@ -65,15 +66,18 @@ type judge struct {
 	changed changes
 	ticked  bool // since the last collect
 
-	days       []health.Day // of the pile being closed; kept, since they are large
-	united     health.Day
-	kinds      []health.Minute // of the pile being closed; kept
-	sums       []charge.DayMinutes
-	inService  []int
-	stations   []coverage.Station // of the township being judged; kept, since a tick judges all
-	judged     []*station         // the same ones
-	connectors []coverage.Connector
-	closing    []*health.Day
+	days        []health.Day // of the pile being closed; kept, since they are large
+	united      health.Day
+	kinds       []health.Minute // of the pile being closed; kept
+	sums        []charge.DayMinutes
+	inService   []int
+	stations    []coverage.Station // of the township being judged; kept, since one may be judged at every tick
+	judged      []*station         // the same ones
+	connectors  []coverage.Connector
+	blockedFrom []int64   // of connectors, Unix ms
+	restless    bool      // an excuse of one of them is near
+	turns       time.Time // when one of them, or of the others there, next begins or ceases to be in service; at most a day away
+	closing     []*health.Day
 }
 
 // A pile is a registered pile of the partition; guns are in the order of its connectors.
@@ -113,6 +117,7 @@ type town struct {
 	record   coverage.Record
 	stations []*station
 	left     string // the case by which its last station that counted left, "" where none did
+	sure     int64  // until when, inclusive, time alone does not change the verdict, Unix ms
 	stale    bool   // to be judged again
 	changed  bool   // its figures may be others than shown
 	untold   bool   // what is shown has to be told again
@@ -203,6 +208,7 @@ func (j *judge) take(b *journal.Batch, watched func(charge.PileID) bool) {
 		}
 	}
 	if ended {
+		j.doubt()
 		j.again(true) // since when each was heard moved all the time and was not told
 	}
 	for i := range b.Readings {
@@ -235,6 +241,9 @@ func (j *judge) number(from int) {
 // story is cut into batches.
 func (j *judge) relive(b *journal.Batch) {
 	events := len(j.changed.events)
+	if !j.story {
+		j.doubt() // what was told holds on in it
+	}
 	j.story = true
 	for i := range b.Readings {
 		r := &b.Readings[i]
@@ -287,6 +296,7 @@ func (j *judge) advance(at time.Time) {
 		j.state.AdvanceStory(at)
 	} else if j.state.Advance(at) {
 		j.changed.outages = append(j.changed.outages, registry.PlatformOutage{Partition: j.partition, Span: charge.Span{From: before, Until: at}})
+		j.doubt() // what could be observed is another time than was foreseen
 	}
 	j.refresh()
 	j.turn()
@@ -333,6 +343,7 @@ func (j *judge) refresh() {
 		return
 	}
 	today := dayOf(now)
+	j.doubt()
 	if rev == j.rev && j.sameTerms(now, today) {
 		j.today = today
 		for _, s := range j.public {
@@ -530,6 +541,9 @@ func (j *judge) read(p *pile, r *charge.Reading) {
 	j.reading = r
 	defer func() { j.reading = nil }()
 	received := r.Received.UnixMilli()
+	if p.counts && (p.town.verdict.State != charge.Effective || j.state.Now().Sub(r.Received) > lag) {
+		p.town.sure = 0
+	}
 	switch r.Kind {
 	case charge.KindHeartbeat:
 		j.presence(p, received, p.Beat(r))
@@ -750,11 +764,17 @@ func (j *judge) tick(watched func(charge.PileID) bool) {
 			}
 		}
 	}
+	hour := now.Truncate(time.Hour)
+	newHour := !hour.Equal(j.hour)
 	for _, t := range j.places {
-		t.stale = true
-		j.mark(t)
+		if ms > t.sure {
+			t.stale = true
+			j.mark(t)
+		} else if newHour || t.shown.PowerKW != 0 || t.saved.PowerKW != t.shown.PowerKW {
+			j.mark(t) // figures name the hour, and power stands for a minute
+		}
 	}
-	j.ticked = true
+	j.ticked, j.hour = true, hour
 	j.closeSome()
 	maps.DeleteFunc(j.live, func(key charge.ConnectorKey, _ *charge.LiveConnector) bool { return !watched(key.Pile) })
 }
@@ -781,6 +801,7 @@ func (j *judge) judgeTown(t *town) {
 	before := t.verdict
 	stations := j.evidence(t)
 	t.verdict = coverage.Judge(j.policy, j.state.Now(), stations)
+	t.sure = j.sureUntil(&t.verdict)
 	if before.State == t.verdict.State {
 		return
 	}
@@ -828,21 +849,29 @@ func (j *judge) cause(t *town) *station {
 
 // evidence lists the stations in service of a township and their connectors in service, until it is asked again.
 func (j *judge) evidence(t *town) []coverage.Station {
-	j.stations, j.judged, j.connectors = j.stations[:0], j.judged[:0], j.connectors[:0]
-	now := j.state.Now()
+	j.stations, j.judged, j.connectors, j.blockedFrom = j.stations[:0], j.judged[:0], j.connectors[:0], j.blockedFrom[:0]
+	now, tomorrow := j.state.Now(), j.today.AddDate(0, 0, 1)
+	j.restless, j.turns = false, tomorrow
 	for _, s := range t.stations {
+		j.turnAt(s.registered.Opened, s.registered.Closed)
 		if !j.serves(s.registered.Opened, s.registered.Closed) {
 			continue
 		}
 		first := len(j.connectors)
 		why := s.shut(j.today)
 		for _, p := range s.piles {
-			excused := j.excused(p, now.Add(-excusedWithin), now)
+			var excused []charge.Span
+			if len(j.dir.Excuses(p.registered.ID, p.terms.Township, now.Add(-excusedWithin), tomorrow)) > 0 {
+				excused, j.restless = j.excused(p, now.Add(-excusedWithin), now), true
+			}
 			for i := range p.guns {
-				if c := &p.registered.Connectors[i]; why != "" || !j.serves(c.Opened, c.Closed) {
+				c := &p.registered.Connectors[i]
+				j.turnAt(c.Opened, c.Closed)
+				if why != "" || !j.serves(c.Opened, c.Closed) {
 					continue
 				}
 				j.connectors = append(j.connectors, j.witness(s, &p.guns[i], excused))
+				j.blockedFrom = append(j.blockedFrom, j.state.BlockedFrom(&p.guns[i].Connector))
 			}
 		}
 		j.judged = append(j.judged, s)
