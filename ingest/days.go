@@ -50,6 +50,7 @@ type knownDays struct {
 	Day   time.Time                                    `json:"day"` // midnight that began the day of Now
 	Now   map[charge.DivisionCode]charge.TownshipState `json:"now"`
 	Ended map[charge.DivisionCode]charge.TownshipState `json:"ended"` // at the end of the day before Day
+	Run   string                                       `json:"run"`   // of the store, as runOf names it
 }
 
 const (
@@ -147,8 +148,16 @@ func (d *days) turn(day time.Time) {
 
 // tick writes the days that have ended, and keeps what is known once they are.
 func (d *days) tick(ctx context.Context, now time.Time) error {
+	run := runOf(ctx, d.store)
 	d.mu.Lock()
 	d.turn(dayOf(now.Add(-dayGrace)))
+	if run != "" && run != d.known.Run {
+		// Started anew, it may have forgotten what it was told last.
+		if yesterday := d.known.Day.Add(-24 * time.Hour); d.known.Ended != nil && !slices.Contains(d.pending, yesterday) {
+			d.pending = append(d.pending, yesterday)
+		}
+		d.known.Run, d.changed = run, true
+	}
 	var rows []series.Coverage
 	for _, day := range d.pending {
 		rows = append(rows, d.count(day)...)

@@ -19,6 +19,14 @@ type ledger struct {
 	effective map[string]int
 	failing   bool
 	writes    int
+	run       string
+}
+
+func (l *ledger) Started(context.Context) (string, error) {
+	if l.failing || l.run == "" {
+		return "", errors.New("away")
+	}
+	return l.run, nil
 }
 
 func (l *ledger) WriteCoverage(_ context.Context, days []series.Coverage) error {
@@ -59,6 +67,7 @@ func TestCoverageIsCopiedAtMidnight(t *testing.T) {
 		tick     time.Duration // a look at the clock, where no change is told
 		away     bool
 		restarts bool
+		run      string // the store is started anew and has forgotten what it was told last
 	}
 	const h = time.Hour
 	for _, tt := range []struct {
@@ -86,12 +95,15 @@ func TestCoverageIsCopiedAtMidnight(t *testing.T) {
 		{"killed after midnight, before the store came back", []step{
 			{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}}, {tick: 2 * h}, {tick: 25 * h, away: true}, {restarts: true}, {tick: 26 * h},
 		}, map[string]int{on(0): 1}},
+		{"the store is started anew after midnight and has forgotten the day", []step{
+			{at: h, towns: []charge.TownshipState{state(townA, charge.Effective)}}, {tick: 25 * h}, {run: "two"}, {tick: 26 * h}, {restarts: true}, {tick: 27 * h},
+		}, map[string]int{on(0): 1}},
 		{"a town loses its coverage", []step{
 			{at: h, towns: []charge.TownshipState{state(townA, charge.Effective), state(townC, charge.Effective)}}, {at: 2 * h, towns: []charge.TownshipState{state(townC, charge.None)}}, {tick: 25 * h},
 		}, map[string]int{on(0): 1}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			store, log := &ledger{effective: map[string]int{}}, &changesTold{}
+			store, log := &ledger{effective: map[string]int{}, run: "one"}, &changesTold{}
 			start := func() *days {
 				d := &days{
 					store: store, log: log, slog: slog.New(slog.DiscardHandler),
@@ -116,6 +128,9 @@ func TestCoverageIsCopiedAtMidnight(t *testing.T) {
 				switch {
 				case s.restarts:
 					d = start()
+				case s.run != "":
+					store.run = s.run
+					clear(store.effective)
 				case s.tick != 0:
 					store.failing = s.away
 					if err := d.tick(t.Context(), midnight.Add(s.tick)); (err != nil) != s.away {

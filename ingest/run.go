@@ -29,8 +29,9 @@ type Ingest struct {
 	registry *registry.Registry
 	store    Store
 	history  *history
-	windows  *windows // nil where the store has none
-	days     *days    // nil where the store has none
+	windows  *windows  // nil where the store has none
+	days     *days     // nil where the store has none
+	pileDays *pileDays // nil where the store has none
 	tally    *tally
 	tidier   *tidier
 	groups   *groups
@@ -71,6 +72,9 @@ func New(cfg *Config, log *journal.Log, reg *registry.Registry, dir *registry.Di
 	}
 	if cs, ok := store.(coverageStore); ok {
 		in.days = &days{store: cs, log: log, divisions: dir.Divisions, states: reg.TownshipStates, slog: logger}
+	}
+	if as, ok := store.(availabilityStore); ok {
+		in.pileDays = newPileDays(as, reg, log, logger, metrics)
 	}
 	m := newHealthMetrics(metrics)
 	m.beginDanger(dir.Divisions())
@@ -118,6 +122,9 @@ func (in *Ingest) tasks() []task {
 	}
 	if in.days != nil {
 		all = append(all, task{"days", func(ctx context.Context, _ uint64) error { return in.days.run(ctx) }})
+	}
+	if in.pileDays != nil {
+		all = append(all, task{"piledays", func(ctx context.Context, _ uint64) error { return in.pileDays.run(ctx) }})
 	}
 	all = append(all, task{"groups", func(ctx context.Context, _ uint64) error { return in.groups.run(ctx) }})
 	all = append(all, task{"rejects", func(ctx context.Context, _ uint64) error { return in.tally.followRejects(ctx, in.log) }})

@@ -13,17 +13,32 @@ import (
 // FrozenThrough is the newest day that is frozen in every partition that has piles, of the newest days that have
 // sums; zero where there is none.
 func (r *Registry) FrozenThrough(ctx context.Context) (time.Time, error) {
-	const look = 20 // days: more than the lateness limit, at most
-	var day sql.NullInt64
-	err := r.read.QueryRowContext(ctx, `SELECT min(coalesce(p.newest, 0)) FROM (SELECT partition, max(CASE WHEN frozen <> 0 THEN day END) AS newest FROM day_sum
-		WHERE day > (SELECT max(day) FROM day_sum) - ? GROUP BY partition) AS p`, look).Scan(&day)
+	day, err := r.newestDay(ctx, "max(CASE WHEN frozen <> 0 THEN day END)")
 	if err != nil {
 		return time.Time{}, fmt.Errorf("find the newest frozen day: %w", err)
 	}
-	if day.Int64 == 0 {
-		return time.Time{}, nil
+	return day, nil
+}
+
+// newestDay is the earliest of what newest, an aggregate of day_sum, gives of each partition; zero where one has none.
+func (r *Registry) newestDay(ctx context.Context, newest string) (time.Time, error) {
+	const look = 20 // days: more than the lateness limit, at most
+	var day sql.NullInt64
+	err := r.read.QueryRowContext(ctx, "SELECT min(coalesce(p.newest, 0)) FROM (SELECT partition, "+newest+` AS newest FROM day_sum
+		WHERE day > (SELECT max(day) FROM day_sum) - ? GROUP BY partition) AS p`, look).Scan(&day)
+	if err != nil || day.Int64 == 0 {
+		return time.Time{}, err
 	}
 	return dayStart(day.Int64), nil
+}
+
+// ClosedThrough is FrozenThrough for days that are closed, be it provisionally.
+func (r *Registry) ClosedThrough(ctx context.Context) (time.Time, error) {
+	day, err := r.newestDay(ctx, "max(day)")
+	if err != nil {
+		return time.Time{}, fmt.Errorf("find the newest closed day: %w", err)
+	}
+	return day, nil
 }
 
 // CasesLookedAt is the newest frozen day of which all suspicions are cases; zero before the first.

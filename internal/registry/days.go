@@ -261,6 +261,45 @@ func (r *Registry) EachPileMonth(ctx context.Context, q MonthQuery, fn func(days
 	})
 }
 
+// EachPileOn gives fn how the piles spent a day, by pile, some at a call and at most so many. No
+// transaction is open meanwhile, so fn may take its time. The slice is reused.
+func (r *Registry) EachPileOn(ctx context.Context, day time.Time, most int, fn func(days []PileDay) error) error {
+	month, i := monthNumber(day)
+	var last charge.PileID
+	var days []PileDay
+	for more := true; more; {
+		days, more = days[:0], false
+		read := 0
+		err := each(ctx, r.read, func(rows *sql.Rows) error {
+			var packed sql.RawBytes
+			if err := rows.Scan(&last.Operator, &last.Equipment, &packed); err != nil {
+				return err
+			}
+			m, err := decodeMonth(packed)
+			if err != nil {
+				return fmt.Errorf("%s: %w", last, err)
+			}
+			if m.present&(1<<i) != 0 {
+				days = append(days, PileDay{last, dayOfMonthNumber(month, i), m.days[i], m.frozen&(1<<i) != 0})
+			}
+			read++
+			more = read == most
+			return nil
+		}, "SELECT operator, pile, days FROM pile_month WHERE month = ? AND (operator, pile) > (?, ?) ORDER BY operator, pile LIMIT ?",
+			month, string(last.Operator), last.Equipment, most)
+		if err != nil {
+			return fmt.Errorf("read piles of %s: %w", dateText(day), err)
+		}
+		if len(days) == 0 {
+			continue
+		}
+		if err := fn(days); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *Registry) eachMonth(ctx context.Context, q MonthQuery, table, connector string, fn func(charge.ConnectorKey, int64, *monthOfDays) error) error {
 	month, _ := monthNumber(q.Month)
 	query, args := "SELECT t.operator, t.pile, "+connector+", t.days FROM "+table+" t ", []any{}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -184,6 +185,26 @@ func TestDaysOfConnectorsAndPiles(t *testing.T) {
 		t.Errorf("EachPileMonth: got %d, %v", piles, err)
 	}
 
+	second := pile("2026-02-03", 5)
+	second.Pile, second.Frozen = other.Pile, false
+	save(t, r, 12, Health{PileDays: []PileDay{pile("2026-02-03", 4), second}})
+	for _, most := range []int{1, 2, 3} {
+		var on []PileDay
+		if err := r.EachPileOn(t.Context(), shanghaiDay("2026-02-03"), most, func(days []PileDay) error {
+			on = append(on, days...)
+			return nil
+		}); err != nil || !cmp.Equal(on, []PileDay{pile("2026-02-03", 4), second}) {
+			t.Errorf("EachPileOn, %d at once: got %+v, %v", most, on, err)
+		}
+		if err := r.EachPileOn(t.Context(), shanghaiDay("2026-02-02"), most, func(days []PileDay) error { return fmt.Errorf("got %+v", days) }); err != nil {
+			t.Errorf("EachPileOn, a day that no pile has: %v", err)
+		}
+	}
+	broken := errors.New("broken")
+	if err := r.EachPileOn(t.Context(), shanghaiDay("2026-02-03"), 1, func([]PileDay) error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("EachPileOn: got %v, want fn's error", err)
+	}
+
 	for more := true; more; {
 		var err error
 		if more, err = r.PruneDays(t.Context(), shanghaiDay("2029-02-10")); err != nil {
@@ -191,6 +212,42 @@ func TestDaysOfConnectorsAndPiles(t *testing.T) {
 		}
 	}
 	check("36 months later", want[2:])
+}
+
+// A day counts as closed, and as frozen, when it is so in every partition.
+func TestHowFarDaysAreClosed(t *testing.T) {
+	r := withPiles(t)
+	through := func(closed, frozen string) {
+		t.Helper()
+		gotClosed, err := r.ClosedThrough(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		gotFrozen, err := r.FrozenThrough(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := dateText(gotClosed) + " " + dateText(gotFrozen); got != closed+" "+frozen {
+			t.Errorf("closed and frozen through: got %q, want %q", got, closed+" "+frozen)
+		}
+	}
+	seq := uint64(0)
+	closeDay := func(partition int, day string, frozen bool) {
+		seq++
+		save(t, r, seq, Health{Sums: []DaySum{{Partition: partition, Day: shanghaiDay(day), Frozen: frozen, SumKey: SumKey{County: "371721", Operator: "MA3CLQP01", Kind: charge.Public}}}})
+	}
+	through("", "")
+	closeDay(0, "2026-02-01", false)
+	through("2026-02-01", "")
+	closeDay(1, "2026-02-01", false)
+	closeDay(1, "2026-02-02", false)
+	closeDay(1, "2026-02-01", true)
+	through("2026-02-01", "")
+	closeDay(0, "2026-02-02", false)
+	closeDay(0, "2026-02-01", true)
+	through("2026-02-02", "2026-02-01")
+	closeDay(1, "2026-03-02", true) // partition 0 has had no pile in service for weeks
+	through("2026-03-02", "2026-03-02")
 }
 
 func TestSumsOfDays(t *testing.T) {

@@ -15,7 +15,10 @@ import (
 )
 
 // availabilityMeasurement has the tags operator and pile.
-const availabilityMeasurement = "availability"
+const (
+	availabilityMeasurement = "availability"
+	frozenField             = "frozen" // 0 or 1, so that all of its fields are of one type
+)
 
 // An Availability is how the minutes of a pile were spent in the day that begins at Day: the daily copy
 // of what health keeps.
@@ -23,6 +26,7 @@ type Availability struct {
 	Day     time.Time
 	Pile    charge.PileID
 	Minutes charge.DayMinutes
+	Frozen  bool // false: provisional, what comes late may still change it
 }
 
 // minuteFields lists the numbers of a day once, in the order of the columns of the embedded file.
@@ -69,6 +73,12 @@ CREATE INDEX IF NOT EXISTS availability_day ON availability (day_ms);
 PRAGMA user_version = 3;
 `
 
+// schema4 is what version 4 added to history.db.
+const schema4 = `
+ALTER TABLE availability ADD COLUMN frozen INTEGER NOT NULL DEFAULT 0;
+PRAGMA user_version = 4;
+`
+
 func checkPile(p charge.PileID) error {
 	if !charge.ValidID(string(p.Operator)) || !charge.ValidID(p.Equipment) {
 		return fmt.Errorf("%q is not a pile's id", p)
@@ -99,6 +109,11 @@ func (x *Influx) WriteAvailability(ctx context.Context, days []Availability) err
 		for _, f := range minuteFields {
 			e.AddField(f.name, lineprotocol.IntValue(f.of(&a.Minutes)))
 		}
+		frozen := int64(0)
+		if a.Frozen {
+			frozen = 1
+		}
+		e.AddField(frozenField, lineprotocol.IntValue(frozen))
 		e.EndLine(a.Day)
 		return nil
 	})
@@ -132,6 +147,9 @@ func (x *Influx) Availabilities(ctx context.Context, pile charge.PileID, from, t
 			a = &Availability{Day: time.UnixMilli(ms).UTC(), Pile: pile}
 			days[ms] = a
 		}
+		if r.of("_field") == frozenField {
+			a.Frozen = v != 0
+		}
 		for _, f := range minuteFields {
 			if f.name == r.of("_field") {
 				f.set(&a.Minutes, int64(v))
@@ -151,13 +169,13 @@ func (x *Influx) Availabilities(ctx context.Context, pile charge.PileID, from, t
 
 // WriteAvailability writes days; one that is there is replaced.
 func (e *Embedded) WriteAvailability(ctx context.Context, days []Availability) error {
-	err := e.insertAll(ctx, "INSERT OR REPLACE INTO availability VALUES (?,?,?"+strings.Repeat(",?", len(minuteFields))+")", len(days), func(i int) ([]any, error) {
+	err := e.insertAll(ctx, "INSERT OR REPLACE INTO availability VALUES (?,?,?"+strings.Repeat(",?", len(minuteFields))+",?)", len(days), func(i int) ([]any, error) {
 		a := &days[i]
 		values := []any{string(a.Pile.Operator), a.Pile.Equipment, a.Day.UnixMilli()}
 		for _, f := range minuteFields {
 			values = append(values, f.of(&a.Minutes))
 		}
-		return values, checkPile(a.Pile)
+		return append(values, a.Frozen), checkPile(a.Pile)
 	})
 	if err != nil {
 		return fmt.Errorf("write %d days of availability: %w", len(days), err)
@@ -206,6 +224,18 @@ func (e *Embedded) EachAvailability(ctx context.Context, most int, fn func([]Ava
 	return nil
 }
 
+// purgeAvailability deletes some days before a time, and tells how many.
+func (e *Embedded) purgeAvailability(ctx context.Context, beforeMS int64) (int64, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	res, err := e.write.ExecContext(ctx, `DELETE FROM availability WHERE (operator, pile, day_ms) IN
+ (SELECT operator, pile, day_ms FROM availability WHERE day_ms < ? ORDER BY day_ms LIMIT ?)`, beforeMS, purgeRows)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
 func scanAvailability(rows *sql.Rows) (a Availability, err error) {
 	var (
 		ms int64
@@ -215,6 +245,7 @@ func scanAvailability(rows *sql.Rows) (a Availability, err error) {
 	for i := range v {
 		into = append(into, &v[i])
 	}
+	into = append(into, &a.Frozen)
 	err = rows.Scan(into...)
 	a.Day = time.UnixMilli(ms).UTC()
 	for i, f := range minuteFields {

@@ -52,7 +52,7 @@ PRAGMA user_version = 1;
 `
 
 const (
-	schemaVersion  = 3
+	schemaVersion  = 4
 	columns        = 14
 	rowsAtOnce     = 128     // a statement; more gains nothing (BenchmarkEmbeddedWrite)
 	knownAtMost    = 1 << 18 // connectors whose id is kept in memory, some 40 MiB when full
@@ -113,7 +113,7 @@ func (e *Embedded) prepare(ctx context.Context) error {
 	if version > schemaVersion {
 		return fmt.Errorf("file has format %d, this program knows up to %d", version, schemaVersion)
 	}
-	for _, s := range []string{schema, schema2, schema3}[version:] {
+	for _, s := range []string{schema, schema2, schema3, schema4}[version:] {
 		if _, err := e.write.ExecContext(ctx, s); err != nil {
 			return err
 		}

@@ -270,14 +270,22 @@ WHERE day_ms >= ? AND day_ms < ? AND division = ? ORDER BY day_ms`, from.UnixMil
 }
 
 // purgeLong deletes windows older than before, and what is one row a day once it is as old as InfluxDB
-// keeps it. Called each hour, it finds few rows.
+// keeps it. Called each hour, it finds few rows, but of piles, which it takes in steps.
 func (e *Embedded) purgeLong(ctx context.Context, before time.Time) error {
+	days := before.Add(Keep - LongKeep).UnixMilli()
+	for {
+		n, err := e.purgeAvailability(ctx, days)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	days := before.Add(Keep - LongKeep).UnixMilli()
 	_, loads := e.write.ExecContext(ctx, "DELETE FROM load WHERE start_ms < ?", before.UnixMilli())
 	_, energies := e.write.ExecContext(ctx, "DELETE FROM energy WHERE day_ms < ?", days)
 	_, coverage := e.write.ExecContext(ctx, "DELETE FROM coverage WHERE day_ms < ?", days)
-	_, available := e.write.ExecContext(ctx, "DELETE FROM availability WHERE day_ms < ?", days)
-	return errors.Join(loads, energies, coverage, available)
+	return errors.Join(loads, energies, coverage)
 }

@@ -211,13 +211,17 @@ func suiteAvailability(t *testing.T, s longStore) {
 			EnergyWh: 4_000_000_000, Sessions: 255,
 		}}
 	}
-	for _, batch := range [][]Availability{{day(0, "A", 960), day(1, "A", 1), day(0, "B", 2), day(2, "A", 3)}, {day(1, "A", 959)}, nil} {
+	frozen := func(a Availability) Availability {
+		a.Frozen = true
+		return a
+	}
+	for _, batch := range [][]Availability{{day(0, "A", 960), day(1, "A", 1), day(0, "B", 2), day(2, "A", 3)}, {frozen(day(1, "A", 959))}, nil} {
 		if err := s.WriteAvailability(t.Context(), batch); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got, err := s.Availabilities(t.Context(), pile("A"), midnight, midnight.AddDate(0, 0, 2))
-	if diff := cmp.Diff([]Availability{day(0, "A", 960), day(1, "A", 959)}, got); err != nil || diff != "" {
+	if diff := cmp.Diff([]Availability{day(0, "A", 960), frozen(day(1, "A", 959))}, got); err != nil || diff != "" {
 		t.Errorf("Availabilities: %v (-want +got):\n%s", err, diff)
 	}
 	if got, err := s.Availabilities(t.Context(), pile("C"), midnight, midnight.AddDate(0, 0, 2)); err != nil || len(got) != 0 {
