@@ -198,7 +198,7 @@ func (s *State) CloseDay(into *Day, p *Pile, c *Connector, day time.Time, servic
 	into.known = s.known(into.known[:0], c, w)
 	into.spans = into.spans[:0]
 	serves, excuses, outages := into.within(w, service), into.within(w, excused), into.outages(w, s.outages)
-	evidence := lateWords{words: s.words(p, c), silent: min(c.SilenceMS, s.holds(c)), holds: s.holds(c)}
+	evidence := lateWords{words: s.words(p, c), silent: min(int64(c.SilenceMS), s.holds(c)), holds: s.holds(c)}
 	runs, end := into.known, w.first
 	for at := w.first; at < w.end; {
 		for end <= at {

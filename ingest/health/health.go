@@ -42,7 +42,11 @@ type Connector struct {
 	Told       bool
 	Silent     bool
 	HasSeq     bool
+	Let        bool          // a story heard the last of it: what was told does not hold on, until it is told again
 	Status     charge.Status // as told
+	PowerKW    float32
+	SilenceMS  int32 // the silence limit, at most 7 days; changed by Limit
+	HoldsMS    int32 // the status limit, 0 for the policy's; changed by Limit
 	Fault      charge.Fault
 	Since      int64 // of what Shown gives
 	GoneAt     int64 // a last will or the end of its own connection is the last word of its presence
@@ -53,13 +57,9 @@ type Connector struct {
 	Seq        uint64
 	Heard      int64
 	LastUsable int64
-	PowerKW    float32
 	PowerAt    int64
-	SilenceMS  int64 // the silence limit; changed by Limit
-	HoldsMS    int64 // the status limit, 0 for the policy's; changed by Limit
 
 	FirstUsable int64 // 0: not yet
-	Let         bool  // a story heard the last of it: what was told does not hold on, until it is told again
 	Ledger
 }
 
@@ -206,15 +206,16 @@ func (s *State) noteUsable(c *Connector, at int64) {
 	}
 }
 
-// Limit sets the connector's silence limit and its status limit (0 for the policy's) from now on.
+// Limit sets the connector's silence limit and its status limit (0 for the policy's) from now on, each at most 24 days.
 func (s *State) Limit(c *Connector, silence, holds time.Duration) {
-	if c.SilenceMS == silence.Milliseconds() && c.HoldsMS == holds.Milliseconds() {
+	silenceMS, holdsMS := int32(silence.Milliseconds()), int32(holds.Milliseconds()) //nolint:gosec // the policy allows 7 days
+	if c.SilenceMS == silenceMS && c.HoldsMS == holdsMS {
 		return
 	}
 	if c.Until != 0 {
 		s.commit(c, s.now)
 	}
-	c.SilenceMS, c.HoldsMS = silence.Milliseconds(), holds.Milliseconds()
+	c.SilenceMS, c.HoldsMS = silenceMS, holdsMS
 }
 
 // Taken is what became of a reading.

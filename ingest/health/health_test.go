@@ -21,7 +21,7 @@ type bench struct {
 
 func newBench(reportEvery time.Duration) *bench {
 	b := &bench{State: New(DefaultPolicy())}
-	b.Connector.SilenceMS = b.State.SilenceLimit(reportEvery).Milliseconds()
+	b.Connector.SilenceMS = int32(b.State.SilenceLimit(reportEvery).Milliseconds())
 	b.State.Advance(start)
 	return b
 }

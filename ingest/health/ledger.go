@@ -234,7 +234,7 @@ func (d *deadlines) at(c *Connector, m int32) Minute {
 // holds is the status limit of the connector, in ms.
 func (s *State) holds(c *Connector) int64 {
 	if c.HoldsMS != 0 {
-		return c.HoldsMS
+		return int64(c.HoldsMS)
 	}
 	return s.policy.StatusHolds.Milliseconds()
 }
@@ -256,14 +256,14 @@ func (s *State) observedUntil(from, ms int64) int64 {
 // silentAfter is the last instant at which the connector is not silent. Silence starts anew after an
 // outage of the platform that it has not fallen silent before.
 func (s *State) silentAfter(c *Connector) int64 {
-	from := s.HeardAt(c)
+	from, limit := s.HeardAt(c), int64(c.SilenceMS)
 	for _, o := range s.outages {
-		if o.From > from+c.SilenceMS {
+		if o.From > from+limit {
 			break
 		}
 		from = max(from, o.Until)
 	}
-	return from + c.SilenceMS
+	return from + limit
 }
 
 // Blocked tells whether the connector is told occupied or reserved without a break for over 24 hours of observed
