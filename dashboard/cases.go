@@ -144,10 +144,13 @@ func (d *Dashboard) caseRows(r *http.Request) (found casesView, err error) {
 	if !v.mayNameOperator(string(q.Operator)) {
 		return found, notFound("no operator has the id " + clip(string(q.Operator)))
 	}
-	if r.URL.Query().Get("division") != "" || v.Role != registry.Operator {
+	switch {
+	case r.URL.Query().Get("division") != "":
 		if q.Division, err = d.divisionOf(r); err != nil {
 			return found, err
 		}
+	case v.Role != registry.Operator:
+		q.Division = v.caseHome(d.province())
 	}
 	if v.Role == registry.Operator {
 		q.Operator = charge.OperatorID(v.Scope)

@@ -304,6 +304,27 @@ func TestTheArchiveOfACaseVerifiesByItself(t *testing.T) {
 	}
 }
 
+// Where the public may see the province, an officer's list and its totals are still of the own scope.
+func TestAnOfficersListOfCasesIsOfTheOwnScope(t *testing.T) {
+	for _, public := range []bool{false, true} {
+		s := openSite(t, Config{Public: public}, func(s *site) { told(t, s); s.suspect(t) })
+		for _, c := range []struct {
+			grant string
+			want  int
+		}{{"officer:3701", 0}, {"reviewer:370102", 0}, {"officer:3717", 1}, {"viewer:37", 1}, {"admin", 1}} {
+			g, err := registry.ParseGrant(c.grant)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var v casesView
+			s.askAs(t, asker{c.grant, g, s.tokenOf(t, g)}, http.MethodGet, "/api/v1/cases", "").into(t, &v)
+			if v.Totals[cases.Suspected] != c.want || len(v.Cases) != c.want {
+				t.Errorf("%s, public %t: got totals %v and %d cases, want %d", c.grant, public, v.Totals, len(v.Cases), c.want)
+			}
+		}
+	}
+}
+
 func TestReadingACaseIsOnItsRecord(t *testing.T) {
 	s := openSite(t, Config{}, func(s *site) { told(t, s); s.suspect(t) })
 	g := registry.Grant{Role: registry.Officer, Scope: "3717"}

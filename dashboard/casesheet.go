@@ -19,7 +19,7 @@ func (d *Dashboard) caseSheet(r *http.Request, w words) (*sheet, error) {
 	if state := cases.State(r.URL.Query().Get("state")); state != "" {
 		filter = w.of(state.Chinese(), string(state))
 	}
-	code := charge.DivisionCode(cmp.Or(r.URL.Query().Get("division"), string(viewerOf(r).home(d.province()))))
+	code := charge.DivisionCode(cmp.Or(r.URL.Query().Get("division"), string(viewerOf(r).caseHome(d.province()))))
 	trial := v.Document
 	if trial == "" {
 		trial = w.of("试行，不作为处理依据", "on trial, not a basis for any decision")

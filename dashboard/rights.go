@@ -130,6 +130,17 @@ func (v *viewer) home(province charge.DivisionCode) charge.DivisionCode {
 	return province
 }
 
+// caseHome is the division whose cases are listed where none is named: the own scope of who has one, also where the
+// public may see the province.
+func (v *viewer) caseHome(province charge.DivisionCode) charge.DivisionCode {
+	switch v.Role {
+	case registry.Viewer, registry.Officer, registry.Reviewer:
+		return charge.DivisionCode(v.Scope)
+	case registry.Operator, registry.Admin:
+	}
+	return province
+}
+
 // A sight is how much of a pile there is for a viewer.
 type sight int
 

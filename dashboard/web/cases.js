@@ -36,7 +36,7 @@ function dueText(c) {
 export function CasesPage() {
   const [{ query }, who] = useStores([route, me]);
   // Live, but for a filter that no topic has.
-  const own = who && who.role === 'operator', division = query.division || who?.home || '';
+  const own = who && who.role === 'operator', division = query.division || who?.scope || who?.home || '';
   const filtered = query.operator && !own || query.division && own;
   const name = own ? `cases:op:${who.scope}` : `cases:${who && !who.may.includes('cases') ? 'public:' : ''}${division}`;
   const [told] = useTopics(filtered || !who ? [] : [name]);
