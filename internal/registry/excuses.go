@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -363,8 +364,8 @@ func loadExcuses(ctx context.Context, q querier) (*excuseView, error) {
 }
 
 // Excuses gives what has been granted to a pile in a township, itself or with its operator or any
-// division around it, and overlaps the time from from to before until. Yearly limits are not applied:
-// charge.WithinYearlyLimit does that.
+// division around it, and overlaps the time from from to before until; where the machine had another name, also what was
+// granted under that, as far as before it was given up. Yearly limits are not applied: charge.WithinYearlyLimit does that.
 func (d *Directory) Excuses(pile charge.PileID, township charge.DivisionCode, from, until time.Time) []charge.Excuse {
 	view := d.excuses.Load()
 	var found []charge.Excuse
@@ -380,5 +381,30 @@ func (d *Directory) Excuses(pile charge.PileID, township charge.DivisionCode, fr
 	for code := township; code != ""; code = code.Parent() {
 		take(view.divisions[code])
 	}
+	for link, ok := d.nameBefore(pile, until); ok && link.From.After(from); link, ok = d.nameBefore(link.Was, link.From) {
+		own := len(found)
+		take(view.piles[link.Was])
+		take(view.operators[link.Was.Operator])
+		for i := range found[own:] {
+			if e := &found[own+i]; e.Until.After(link.From) {
+				e.Until = link.From
+			}
+		}
+		found = slices.DeleteFunc(found, func(e charge.Excuse) bool { return !e.From.Before(e.Until) })
+	}
 	return found
+}
+
+// nameBefore gives the last link by which a machine had come to that name before a time.
+func (d *Directory) nameBefore(pile charge.PileID, before time.Time) (last PileLink, ok bool) {
+	links := *d.links.Load()
+	at, _ := slices.BinarySearchFunc(links, pile, func(l PileLink, id charge.PileID) int { return comparePiles(l.Pile, id) })
+	for ; at < len(links) && links[at].Pile == pile && links[at].From.Before(before); at++ {
+		last, ok = links[at], true
+	}
+	return last, ok
+}
+
+func comparePiles(a, b charge.PileID) int {
+	return cmp.Or(cmp.Compare(a.Operator, b.Operator), cmp.Compare(a.Equipment, b.Equipment))
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,33 @@ func TestAStationPassesToAnotherOperatorWithItsPiles(t *testing.T) {
 		if done := take(t, r, table, export(t, r, table)); done.Added+done.Updated != 0 {
 			t.Errorf("import of the export of %s: got %+v, want all unchanged", table, done)
 		}
+	}
+}
+
+func TestWhatWasGrantedUnderTheOldNameExcusesTheMachineAfterItsTransfer(t *testing.T) {
+	r := withPiles(t)
+	r.now = func() time.Time { return time.Date(2024, 5, 20, 15, 0, 0, 0, charge.Zone) }
+	day := time.Date(2024, 5, 21, 0, 0, 0, 0, charge.Zone)
+	d := directory(t, r)
+	take(t, r, Transfers, someTransfers)
+	take(t, r, Excuses, "kind,operator,pile,division,from,until,cause,document\n"+
+		"site,MA3CLQP01,P2,,2024-05-01,2024-05-03,of the machine,1\n"+
+		"site,MA3CLQP01,,,2024-05-20,2024-06-30,of all of the operator,2\n"+
+		"site,MA3CLQP01,P1,,2024-05-02,2024-05-04,of another machine,3\n"+
+		"site,MA3CLQP01,P2,,2024-05-22,2024-05-23,after it was sold,4\n")
+	refresh(t, d)
+	found := func(from, until time.Time) (all []string) {
+		for _, e := range d.Excuses(pileID("MA3CLQP02:P2"), "371721001", from, until) {
+			all = append(all, e.Cause+" until "+e.Until.In(charge.Zone).Format(time.DateOnly))
+		}
+		return all
+	}
+	want := []string{"of the machine until 2024-05-03", "of all of the operator until 2024-05-21"}
+	if got := found(day.AddDate(0, -1, 0), day.AddDate(0, 1, 0)); !slices.Equal(got, want) {
+		t.Errorf("from before the transfer on: got %q, want %q", got, want)
+	}
+	if got := found(day, day.AddDate(0, 1, 0)); len(got) > 0 {
+		t.Errorf("from the transfer on: got %q, want none: the old operator's time is not the new one's", got)
 	}
 }
 
