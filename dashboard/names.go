@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -51,10 +52,29 @@ func (d *Dashboard) pileDays(ctx context.Context, id charge.PileID, from, to tim
 			byDay[days[i].Day.UTC()] = days[i]
 		}
 	}
-	all := make([]registry.PileDay, 0, len(byDay))
-	for _, day := range byDay {
-		all = append(all, day)
+	return slices.SortedFunc(maps.Values(byDay), func(a, b registry.PileDay) int { return a.Day.Compare(b.Day) }), nil
+}
+
+// connectorDays gives the days of a connector of the machine that this pile is, as pileDays does: under a name before
+// it is the one of the same id, or else of the same serial number.
+func (d *Dashboard) connectorDays(ctx context.Context, id charge.PileID, c *charge.Connector, from, to time.Time) ([]registry.ConnectorDay, error) {
+	byDay := make(map[time.Time]registry.ConnectorDay)
+	for _, n := range registry.PileNames(d.divisions.Links(), id) {
+		key := charge.ConnectorKey{Pile: charge.PileID{Operator: charge.OperatorID(n.Operator), Equipment: n.Pile}, Connector: c.ID}
+		if pile, ok := d.divisions.Pile(key.Pile); ok && c.Serial != "" && key.Pile != id {
+			if !slices.ContainsFunc(pile.Connectors, func(o charge.Connector) bool { return o.ID == c.ID }) {
+				if i := slices.IndexFunc(pile.Connectors, func(o charge.Connector) bool { return o.Serial == c.Serial }); i >= 0 {
+					key.Connector = pile.Connectors[i].ID
+				}
+			}
+		}
+		days, err := d.registry.ConnectorDays(ctx, key, from, to)
+		if err != nil {
+			return nil, err
+		}
+		for i := range days {
+			byDay[days[i].Day.UTC()] = days[i]
+		}
 	}
-	slices.SortFunc(all, func(a, b registry.PileDay) int { return a.Day.Compare(b.Day) })
-	return all, nil
+	return slices.SortedFunc(maps.Values(byDay), func(a, b registry.ConnectorDay) int { return a.Day.Compare(b.Day) }), nil
 }

@@ -32,9 +32,18 @@ func TestAPileThatPassedToAnotherOperatorHasBothNamesAndAllItsDays(t *testing.T)
 			t.Errorf("names of %s: got %+v", id, got.Names)
 		}
 	}
-	var days struct{ Days []pileDay }
+	var before, days struct {
+		Days         []pileDay
+		Availability []share
+	}
+	s.get(t, "/api/v1/piles/MA3CLQP01:P1/days", &before)
 	s.get(t, "/api/v1/piles/MA3CLQP03:P1/days", &days)
 	if len(days.Days) != 40 {
 		t.Errorf("days under its new name: got %d, want the 40 from before", len(days.Days))
+	}
+	for i, a := range days.Availability {
+		if was := before.Availability[i]; a.UpMinutes != was.UpMinutes || a.OfMinutes != was.OfMinutes || a.OfMinutes == 0 {
+			t.Errorf("%s under its new name: got %d of %d minutes, want %d of %d as under the old one", a.Definition, a.UpMinutes, a.OfMinutes, was.UpMinutes, was.OfMinutes)
+		}
 	}
 }

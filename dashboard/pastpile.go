@@ -94,7 +94,7 @@ func (d *Dashboard) pileShares(ctx context.Context, row *registry.PileRow, now t
 	registered, _ := d.divisions.Pile(row.Pile)
 	var nevi, uk []availability.Figure
 	for _, c := range connectorsOf(registered) {
-		past, err := d.registry.ConnectorDays(ctx, charge.ConnectorKey{Pile: row.Pile, Connector: c.ID}, month.AddDate(-1, 0, 0), yesterday)
+		past, err := d.connectorDays(ctx, row.Pile, &c, month.AddDate(-1, 0, 0), yesterday)
 		if err != nil {
 			return nil, err
 		}
@@ -105,7 +105,7 @@ func (d *Dashboard) pileShares(ctx context.Context, row *registry.PileRow, now t
 				thisYear.Add(&past[i].Minutes)
 			}
 		}
-		nevi = append(nevi, availability.NEVIOf(dates, c.Opened, month))
+		nevi = append(nevi, availability.NEVIOf(dates, c.Since(), month))
 		if row.Kind == charge.Public {
 			uk = append(uk, thisYear.UKOf(c.PowerKW))
 		}
