@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/http"
+	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -468,6 +471,60 @@ func suiteCutWindows(t *testing.T, s store) {
 		window(time.Hour, status(charge.Charging), &Stat{6, 6, 6}),
 	}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("History: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// A 1.8 that asks for user and password is given them, and again after they were changed under the running program.
+func TestInflux18ThatAsksForAPassword(t *testing.T) {
+	t.Setenv("INFLUXDB_HTTP_AUTH_ENABLED", "true")
+	base, _ := testprog.Influx(t)
+	ask := func(user, password, q string) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+"/query?"+url.Values{"q": {q}}.Encode(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if user != "" {
+			req.SetBasicAuth(user, password)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := res.Body.Close(); err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s, %v", q, res.Status, err)
+		}
+	}
+	ask("", "", `CREATE USER "pilewatch" WITH PASSWORD 'one' WITH ALL PRIVILEGES`)
+	file := filepath.Join(t.TempDir(), "token")
+	writeToken(t, file, "pilewatch:one\n")
+	x, err := NewInflux(InfluxConfig{URL: base, TokenFile: file, Bucket: "evcs/raw"}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = x.Close() })
+	if said, err := x.Check(t.Context()); err != nil || said != "evcs/raw keeps 30 days, evcs/long keeps 1098 days" {
+		t.Errorf("Check: got %q, %v", said, err)
+	}
+	if _, err := x.Started(t.Context()); err != nil {
+		t.Errorf("Started: %v", err)
+	}
+	r := reading("P1", 0, 1, 60.5)
+	if err := x.Write(t.Context(), []charge.Reading{r}); err != nil {
+		t.Errorf("Write: %v", err)
+	}
+	ask("pilewatch", "one", `SET PASSWORD FOR "pilewatch" = 'two'`)
+	later := reading("P1", time.Minute, 2, 70)
+	if err := x.Write(t.Context(), []charge.Reading{later}); err == nil {
+		t.Error("Write with a password that was changed: got no error")
+	}
+	writeToken(t, file, "pilewatch:two\n")
+	if err := x.Write(t.Context(), []charge.Reading{later}); err != nil {
+		t.Errorf("Write after the file has the new password: %v", err)
+	}
+	got, err := x.History(t.Context(), Query{Pile: r.Pile, From: today, To: today.Add(time.Hour)})
+	if diff := cmp.Diff(rowsOf(r, later), got); err != nil || diff != "" {
 		t.Errorf("History: %v (-want +got):\n%s", err, diff)
 	}
 }
