@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
@@ -168,6 +170,7 @@ func (b *bridge) run(ctx context.Context) error {
 
 // connect connects for the first time; paho connects again by itself from then on.
 func (b *bridge) connect(ctx context.Context, client paho.Client) {
+	refused := false
 	for failed := 0; ; failed++ {
 		token := client.Connect()
 		select {
@@ -179,8 +182,12 @@ func (b *bridge) connect(ctx context.Context, client paho.Client) {
 		if err == nil {
 			return
 		}
-		if failed == 0 {
-			b.log.Warn("bridge cannot connect to its broker, trying again", "err", err)
+		before := refused
+		if refused = refusesAccount(err); refused {
+			err = fmt.Errorf("the broker refuses the user name or the password: %w", err)
+		}
+		if failed == 0 || refused != before { // one line for each cause, not for each try
+			b.log.Warn("bridge cannot connect to its broker, trying again", "user", b.cfg.user, "err", err)
 		}
 		b.down(fmt.Errorf("connect: %w", err))
 		select {
@@ -189,6 +196,11 @@ func (b *bridge) connect(ctx context.Context, client paho.Client) {
 		case <-time.After(backOff(failed)):
 		}
 	}
+}
+
+// refusesAccount tells whether a broker has answered that it does not let this account in (MQTT 3.1.1, 3.2.2.3).
+func refusesAccount(err error) bool {
+	return errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword) || errors.Is(err, packets.ErrorRefusedNotAuthorised)
 }
 
 // backOff is how long to wait after so many failures and one more: twice as long each time, and

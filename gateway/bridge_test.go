@@ -252,6 +252,41 @@ func TestBridgeThatMayNotSubscribeIsNotUp(t *testing.T) {
 	}
 }
 
+func TestBridgeSignsInWithItsAccount(t *testing.T) {
+	broker := testprog.Mosquitto(t, brokerConf+testprog.MosquittoAccount(t, "province", "right"))
+	for _, tt := range []struct {
+		name, user, password string
+		letIn                bool
+	}{
+		{"the right password", "province", "right", true},
+		{"a wrong password", "province", "wrong", false},
+		{"another user", "nobody", "right", false},
+		{"no account", "", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			log := &lines{}
+			l := &lane{log: newHeldLog(false), book: &rejectBook{}}
+			l.bridge = newBridge(bridgeConfig{operator: "OP", broker: "tcp://" + broker, user: tt.user, password: tt.password, connections: 1}, "pilewatch-test-OP-1",
+				testAcceptor(somePiles(), l.log, l.book), limits{}, noBook{}, slog.New(slog.NewTextHandler(log, nil)), newBridgeMetrics(prometheus.NewRegistry()))
+			start(t, l.run)
+			if tt.letIn {
+				l.connected(t)
+				return
+			}
+			const refusal = "the broker refuses the user name or the password"
+			eventually(t, "its state tells of the refusal", func() bool { return strings.Contains(l.tell().Error, refusal) })
+			if state := l.tell(); state.Up || state.Failed.IsZero() || testutil.ToFloat64(l.up) != 0 {
+				t.Errorf("state: got %+v and gateway_bridge_up %v, want one that is not up and says when it failed", state, testutil.ToFloat64(l.up))
+			}
+			first := l.tell().Failed
+			eventually(t, "it has tried again", func() bool { return l.tell().Failed.After(first) })
+			if said := log.String(); strings.Count(said, refusal) != 1 || strings.Count(said, "\n") != 1 || strings.Contains(said, "wrong") {
+				t.Errorf("its log: got %q, want one line of the refusal, without the password", said)
+			}
+		})
+	}
+}
+
 // lines is a log that can be read while it is written.
 type lines struct {
 	mu  sync.Mutex

@@ -48,6 +48,10 @@ var (
 		name: "mosquitto_sub", env: "PILEWATCH_TEST_MOSQUITTO_SUB",
 		get: "apt-get install mosquitto-clients",
 	}
+	mosquittoPasswd = program{
+		name: "mosquitto_passwd", env: "PILEWATCH_TEST_MOSQUITTO_PASSWD",
+		get: "apt-get install mosquitto",
+	}
 	chromium = program{
 		name: "chromium", env: "PILEWATCH_TEST_CHROMIUM",
 		get: "apt-get install chromium fonts-noto-cjk",
@@ -335,6 +339,17 @@ func MosquittoServer(t testing.TB, conf string) *Server {
 		return c.Close()
 	}
 	return s.start(t)
+}
+
+// MosquittoAccount makes a file of one account and gives the lines of configuration that let only it in.
+func MosquittoAccount(t testing.TB, user, password string) (conf string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "passwords")
+	out, err := exec.CommandContext(t.Context(), mosquittoPasswd.find(t), "-b", "-c", file, user, password).CombinedOutput()
+	if err != nil {
+		t.Fatalf("make a password file: %v\n%s", err, out)
+	}
+	return "allow_anonymous false\npassword_file " + file + "\n"
 }
 
 // MosquittoClients gives the paths of Mosquitto's command-line clients, mosquitto_pub and mosquitto_sub.
