@@ -128,16 +128,10 @@ func (r *Registry) FindPiles(ctx context.Context, q PileQuery) (rows []PileRow, 
 			keys = keys[:s.want-1]
 			next = keys[len(keys)-1].cursor()
 		}
-		rows = make([]PileRow, 0, len(keys))
-		for _, key := range keys {
-			row, _, err := readPile(ctx, tx, charge.PileID{Operator: charge.OperatorID(key.operator), Equipment: key.pile})
-			if err != nil {
-				return err
-			}
-			if row.Decommissioned == "" {
-				rows = append(rows, row)
-			}
+		if rows, err = readPiles(ctx, tx, keys); err != nil {
+			return err
 		}
+		rows = slices.DeleteFunc(rows, func(row PileRow) bool { return row.Decommissioned != "" })
 		return nil
 	})
 	if err != nil {
@@ -424,14 +418,15 @@ func (s *search) byStation(ctx context.Context, tx *sql.Tx) ([]pileKey, error) {
 // PileByID gives a pile and its station. ErrUnknownPile.
 func (r *Registry) PileByID(ctx context.Context, id charge.PileID) (row PileRow, station charge.Station, err error) {
 	err = r.inRead(ctx, func(tx *sql.Tx) error {
-		var at int64
-		if row, at, err = readPile(ctx, tx, id); err != nil {
+		rows, err := readPiles(ctx, tx, []pileKey{{operator: string(id.Operator), pile: id.Equipment}})
+		if err != nil {
 			return err
 		}
+		row = rows[0]
 		return readStations(ctx, tx, func(_ int64, s stationRow) error {
 			station = s.Station
 			return nil
-		}, "WHERE id = ?", at)
+		}, "WHERE id = (SELECT station_id FROM piles WHERE operator = ? AND pile = ?)", string(id.Operator), id.Equipment)
 	})
 	if err != nil {
 		return PileRow{}, charge.Station{}, fmt.Errorf("read pile: %w", err)
@@ -439,21 +434,52 @@ func (r *Registry) PileByID(ctx context.Context, id charge.PileID) (row PileRow,
 	return row, station, nil
 }
 
-func readPile(ctx context.Context, tx *sql.Tx, id charge.PileID) (row PileRow, stationID int64, err error) {
-	row.Pile = id
-	err = tx.QueryRowContext(ctx, `SELECT p.station_id, s.station, s.name, s.township, s.kind, o.name,
-			coalesce(t.name, ''), coalesce(c.name, ''), p.decommissioned
-		FROM piles p JOIN stations s ON s.id = p.station_id JOIN operators o ON o.operator = p.operator
+// readPiles reads piles in the order of their keys, with two queries for the piles of each operator: both databases'
+// planners find a list of piles of one operator by the index. ErrUnknownPile.
+func readPiles(ctx context.Context, tx *sql.Tx, keys []pileKey) ([]PileRow, error) {
+	found, of := make(map[charge.PileID]*PileRow, len(keys)), make(map[string][]string)
+	for _, key := range keys {
+		of[key.operator] = append(of[key.operator], key.pile)
+	}
+	for operator, piles := range of {
+		for some := range slices.Chunk(piles, maxPage) {
+			if err := readPilesOf(ctx, tx, operator, some, found); err != nil {
+				return nil, fmt.Errorf("read piles of operator %s: %w", operator, err)
+			}
+		}
+	}
+	all := make([]PileRow, 0, len(keys))
+	for _, key := range keys {
+		id := charge.PileID{Operator: charge.OperatorID(key.operator), Equipment: key.pile}
+		row := found[id]
+		if row == nil {
+			return nil, fmt.Errorf("%w %s", ErrUnknownPile, id)
+		}
+		all = append(all, *row)
+	}
+	return all, nil
+}
+
+func readPilesOf(ctx context.Context, tx *sql.Tx, operator string, piles []string, found map[charge.PileID]*PileRow) error {
+	args := []any{operator}
+	for _, pile := range piles {
+		args = append(args, pile)
+	}
+	among := "IN (?" + strings.Repeat(", ?", len(piles)-1) + ")"
+	err := each(ctx, tx, func(rows *sql.Rows) error {
+		row := &PileRow{}
+		err := rows.Scan(&row.Pile.Operator, &row.Pile.Equipment, &row.Station, &row.StationName, &row.Township, &row.Kind, &row.OperatorName,
+			&row.TownshipName, &row.CountyName, &row.Decommissioned)
+		found[row.Pile] = row
+		return err
+	}, `SELECT p.operator, p.pile, s.station, s.name, s.township, s.kind, o.name, coalesce(t.name, ''), coalesce(c.name, ''), p.decommissioned
+		FROM piles p CROSS JOIN stations s ON s.id = p.station_id CROSS JOIN operators o ON o.operator = p.operator
 			LEFT JOIN divisions t ON t.code = s.township LEFT JOIN divisions c ON c.code = t.parent
-		WHERE p.operator = ? AND p.pile = ?`, string(id.Operator), id.Equipment).
-		Scan(&stationID, &row.Station, &row.StationName, &row.Township, &row.Kind, &row.OperatorName, &row.TownshipName, &row.CountyName, &row.Decommissioned)
-	if errors.Is(err, sql.ErrNoRows) {
-		return row, 0, fmt.Errorf("%w %s", ErrUnknownPile, id)
-	}
+		WHERE p.operator = ? AND p.pile `+among, args...)
 	if err != nil {
-		return row, 0, fmt.Errorf("read pile %s: %w", id, err)
+		return err
 	}
-	open := false
+	open := make(map[charge.PileID]bool, len(piles))
 	err = each(ctx, tx, func(rows *sql.Rows) error {
 		var (
 			equipment                                    int
@@ -461,11 +487,15 @@ func readPile(ctx context.Context, tx *sql.Tx, id charge.PileID) (row PileRow, s
 			opened, closed, since, lastHeard, lastUsable sql.NullInt64
 			c                                            charge.ConnectorState
 		)
-		if err := rows.Scan(&c.Key.Connector, &equipment, &power, &opened, &closed, &c.Told, &c.Status, &c.Fault, &c.Silent, &since,
-			&lastHeard, &lastUsable); err != nil {
+		id := &c.Key.Pile
+		if err := rows.Scan(&id.Operator, &id.Equipment, &c.Key.Connector, &equipment, &power, &opened, &closed, &c.Told, &c.Status, &c.Fault, &c.Silent,
+			&since, &lastHeard, &lastUsable); err != nil {
 			return err
 		}
-		c.Key.Pile = id
+		row := found[*id]
+		if row == nil {
+			return nil // of a pile whose station is not there
+		}
 		c.Since, c.LastHeard, c.LastUsable = fromMillis(since, time.UTC), fromMillis(lastHeard, time.UTC), fromMillis(lastUsable, time.UTC)
 		row.PowerKW = max(row.PowerKW, power)
 		row.DC = row.DC || isDC(equipment)
@@ -473,21 +503,21 @@ func readPile(ctx context.Context, tx *sql.Tx, id charge.PileID) (row PileRow, s
 			row.Opened = at
 		}
 		if at := fromMillis(closed, charge.Zone); at.IsZero() {
-			open = true
+			open[*id] = true
 		} else if at.After(row.Closed) {
 			row.Closed = at
 		}
 		row.Connectors = append(row.Connectors, c)
 		return nil
-	}, `SELECT c.connector, c.equipment_type, c.power_kw, c.opened, c.closed, coalesce(h.told, 0), coalesce(h.status, 0),
+	}, `SELECT c.operator, c.pile, c.connector, c.equipment_type, c.power_kw, c.opened, c.closed, coalesce(h.told, 0), coalesce(h.status, 0),
 			coalesce(h.fault, ''), coalesce(h.silent, 0), h.since, h.last_heard, h.last_usable
 		FROM connectors c LEFT JOIN connector_state h ON h.operator = c.operator AND h.pile = c.pile AND h.connector = c.connector
-		WHERE c.operator = ? AND c.pile = ? ORDER BY c.connector`, string(id.Operator), id.Equipment)
+		WHERE c.operator = ? AND c.pile `+among+` ORDER BY c.pile, c.connector`, args...)
 	if err != nil {
-		return row, 0, fmt.Errorf("read connectors of pile %s: %w", id, err)
+		return fmt.Errorf("connectors: %w", err)
 	}
-	if open {
-		row.Closed = time.Time{}
+	for id := range open {
+		found[id].Closed = time.Time{}
 	}
-	return row, stationID, nil
+	return nil
 }

@@ -62,12 +62,8 @@ func (r *Registry) stationRows(ctx context.Context, rest string, args ...any) (a
 			if err != nil {
 				return err
 			}
-			for _, key := range keys {
-				row, _, err := readPile(ctx, tx, charge.PileID{Operator: charge.OperatorID(key.operator), Equipment: key.pile})
-				if err != nil {
-					return err
-				}
-				s.Piles = append(s.Piles, row)
+			if s.Piles, err = readPiles(ctx, tx, keys); err != nil {
+				return err
 			}
 		}
 		return nil
