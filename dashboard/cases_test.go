@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func (s *site) suspect(t *testing.T) {
 // sql changes the registry's file beside the registry.
 func (s *site) sql(t *testing.T, text string, args ...any) {
 	t.Helper()
-	db, err := sql.Open("sqlite", strings.TrimSuffix(s.TokenFile(), tokenFile)+"registry.db?_pragma=busy_timeout(10000)&_pragma=synchronous(OFF)")
+	db, err := sql.Open("sqlite", filepath.Join(s.dir, "registry.db")+"?_pragma=busy_timeout(10000)&_pragma=synchronous(OFF)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestEveryActionForEveryStateRoleAndScope(t *testing.T) {
 		{"elsewhere", "officer:3701", cases.CityOfficer, false},
 		{"rival", "operator:MA3CLQP02", cases.Operator, false},
 	}
-	body := fmt.Sprintf(`{"text":"理由","service":{"kind":"direct","on":%q,"evidence":"回执","consent":"","failed":false},"seen":`, time.Now().Add(-time.Hour).Format(time.RFC3339))
+	body := fmt.Sprintf(`{"text":"理由","service":{"kind":"direct","on":%q,"evidence":"回执","consent":"","failed":false},"seen":`, time.Now().Format(time.RFC3339))
 	done := 0
 	for _, who := range people {
 		grant, err := registry.ParseGrant(who.grant)
@@ -169,10 +170,10 @@ func (s *site) does(t *testing.T, name, grant string) func(action, body string) 
 // overdue brings the case to the end of its period.
 func (s *site) overdue(t *testing.T) {
 	t.Helper()
-	served := time.Now().AddDate(0, 0, -60)
+	s.sql(t, "UPDATE cases SET period_days = -40") // it has passed with the service
 	for _, step := range []registry.CaseStep{
 		{Action: cases.Notify, Person: "li", Role: cases.CityOfficer, Text: "请整改"},
-		{Action: cases.Serve, Person: "li", Role: cases.CityOfficer, Detail: cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: served, Evidence: "回执"}}},
+		{Action: cases.Serve, Person: "li", Role: cases.CityOfficer, Detail: cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: time.Now(), Evidence: "回执"}}},
 		{Action: cases.Expire, Person: "platform", Role: cases.Platform},
 	} {
 		c, err := s.registry.CaseByID(t.Context(), s.caseID)

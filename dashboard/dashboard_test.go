@@ -171,6 +171,7 @@ var page = fstest.MapFS{
 
 // A site is a dashboard on a test server, with a real registry and history.
 type site struct {
+	dir    string
 	caseID string
 	*Dashboard
 	url      string
@@ -193,7 +194,7 @@ func openSiteOf(t *testing.T, files fs.FS, cfg Config, before func(*site)) *site
 		cfg.SessionFor = time.Hour
 	}
 	ctx, log, dir := t.Context(), slog.New(slog.DiscardHandler), t.TempDir()
-	s := &site{feed: newFeed(), metrics: prometheus.NewRegistry()}
+	s := &site{dir: dir, feed: newFeed(), metrics: prometheus.NewRegistry()}
 	var err error
 	if s.registry, err = registry.Open(ctx, filepath.Join(dir, "registry.db"), log); err != nil {
 		t.Fatal(err)

@@ -410,7 +410,7 @@ func TestAServedDeadlineStandsWhateverPolicyComes(t *testing.T) {
 	s.look()
 	id := s.cases()[0].ID
 	s.must(s.act(id, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
-	served := s.must(s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: time.Now().Add(-time.Hour), Evidence: "回执"}}))
+	served := s.must(s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: time.Now(), Evidence: "回执"}}))
 	s.later(31, func(p *policy.Policy) { p.Case.PeriodDays, p.LongFailed.Silent.Window = 5, 10*aDay })
 	s.days(storyPile, 30, times(5, quiet)...)
 	s.look()
@@ -496,6 +496,12 @@ func (s *story) must(c registry.Case, err error) registry.Case {
 	return c
 }
 
+// passed lets the period of every case end before its service: what follows need not be waited for.
+func (s *story) passed() {
+	s.t.Helper()
+	s.sql("UPDATE cases SET period_days = -40")
+}
+
 func TestWithoutADocumentACaseStopsAtOverdue(t *testing.T) {
 	s := newStory(t)
 	s.days(storyPile, 0, times(30, quiet)...)
@@ -503,7 +509,14 @@ func TestWithoutADocumentACaseStopsAtOverdue(t *testing.T) {
 	id := s.cases()[0].ID
 	s.must(s.act(id, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
 	past := time.Now().AddDate(0, 0, -60)
-	s.must(s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: past, Evidence: "回执"}}))
+	for name, on := range map[string]time.Time{"before there was a notice": past, "tomorrow": time.Now().AddDate(0, 0, 1)} {
+		_, err := s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: on, Evidence: "回执"}})
+		if refused := (*cases.RefusedError)(nil); !errors.As(err, &refused) || refused.Need != cases.NeedService {
+			t.Errorf("served %s: got %v, want that the service is not valid", name, err)
+		}
+	}
+	s.passed()
+	s.must(s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: time.Now(), Evidence: "回执"}}))
 	s.look()
 	s.look()
 	c := s.cases()[0]
@@ -545,22 +558,27 @@ func TestAnOperatorThatCannotBeReachedIsDecidedAfterAPublicNotice(t *testing.T) 
 	s.look()
 	id := s.cases()[0].ID
 	s.must(s.act(id, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
-	serve := func(kind cases.ServiceKind, daysAgo int, failed bool) (registry.Case, error) {
-		return s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: kind, On: time.Now().AddDate(0, 0, -daysAgo), Evidence: "回执", Failed: failed}})
+	posted := time.Now()
+	serve := func(kind cases.ServiceKind, failed bool) (registry.Case, error) {
+		return s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: kind, On: posted, Evidence: "回执", Failed: failed}})
 	}
-	if _, err := serve(cases.PublicNotice, 80, false); err == nil {
+	if _, err := serve(cases.PublicNotice, false); err == nil {
 		t.Error("a public notice before anything else was tried: got no error")
 	}
-	s.must(serve(cases.Direct, 90, true))
-	s.must(serve(cases.Post, 85, true))
-	posted := time.Now().AddDate(0, 0, -80)
-	c := s.must(serve(cases.PublicNotice, 80, false))
+	s.must(serve(cases.Direct, true))
+	s.must(serve(cases.Post, true))
+	c := s.must(serve(cases.PublicNotice, false))
 	if got := c.Served.Sub(posted).Round(time.Hour); got != 30*aDay {
 		t.Errorf("served %v after the posting, want 30 days", got)
 	}
 	if got := c.Deadline.Sub(c.Served); got < 30*aDay || got > 42*aDay { // a holiday may lie at its end
 		t.Errorf("the period ends %v after service, want 30 days and to a working day", got)
 	}
+	s.look()
+	if got := s.cases()[0].State; got != cases.Notified {
+		t.Fatalf("before the period is over: got %s, want notified", got)
+	}
+	s.sql("UPDATE cases SET served = served - 86400000 * 80, deadline = deadline - 86400000 * 80")
 	s.look()
 	if got := s.cases()[0].State; got != cases.Overdue {
 		t.Fatalf("after both: got %s, want overdue", got)
@@ -689,7 +707,7 @@ func TestSoldWhileItsCaseIsOpenTheCaseGoesAlong(t *testing.T) {
 		s.look()
 		id := s.cases()[0].ID
 		s.must(s.act(id, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
-		c := s.must(s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: time.Now().Add(-time.Hour), Evidence: "回执"}}))
+		c := s.must(s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: time.Now(), Evidence: "回执"}}))
 		for _, file := range []struct {
 			table registry.Table
 			text  string
@@ -822,7 +840,8 @@ func TestEndedAnywhereNothingIsRepeatedOrLost(t *testing.T) {
 		look()
 		id := s.cases()[0].ID
 		s.must(s.act(id, cases.CityOfficer, "li", cases.Notify, cases.Detail{}))
-		s.must(s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: time.Now().AddDate(0, 0, -60), Evidence: "回执"}}))
+		s.passed()
+		s.must(s.act(id, cases.CityOfficer, "li", cases.Serve, cases.Detail{Service: &cases.Service{Kind: cases.Direct, On: time.Now(), Evidence: "回执"}}))
 		look()
 		s.days(storyPile, 30, well, well, well)
 		look()

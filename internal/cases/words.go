@@ -101,7 +101,7 @@ func (n Need) words() (en, zh string) {
 	case NeedUnserved:
 		return "already served", "已经送达"
 	case NeedService:
-		return "this is not a valid service", "送达方式不符合要求"
+		return "this is not a valid service: its way and evidence, and a day not before the notice's and not in the future", "送达不符合要求：方式、凭证，日期不得早于通知、不得晚于今天"
 	case NeedServed:
 		return "the notice must be served first", "须先送达通知"
 	case NeedInPeriod:

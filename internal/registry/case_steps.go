@@ -197,6 +197,7 @@ func factsOf(c *Case, rec []cases.Entry, step *CaseStep, p *policy.Policy, calen
 		f.SilenceOnly = f.SilenceOnly && g.Rule == "silent"
 	}
 	var services []cases.Service
+	var noticed time.Time // the day of the notice
 	for i, e := range rec {
 		switch e.Action {
 		case cases.OpenCheck, cases.Suspect, cases.Relapse:
@@ -204,7 +205,9 @@ func factsOf(c *Case, rec []cases.Entry, step *CaseStep, p *policy.Policy, calen
 				continue // a check that has become a case rests on the dossier of its opening
 			}
 			f.DossierHash = e.Evidence[0].SHA256
-			f.Arguments, f.Inspected, services = 0, false, nil // of the suspicion before
+			f.Arguments, f.Inspected, services, noticed = 0, false, nil, time.Time{} // of the suspicion before
+		case cases.Notify:
+			noticed = startOfDay(e.At)
 		case cases.Statement:
 			f.Arguments++
 			if rec[i].Detail != nil {
@@ -224,7 +227,7 @@ func factsOf(c *Case, rec []cases.Entry, step *CaseStep, p *policy.Policy, calen
 		}
 	}
 	if s := step.Detail.Service; s != nil {
-		f.ServiceValid = s.Check(services) == nil && !s.On.After(now)
+		f.ServiceValid = s.Check(services) == nil && !s.On.Before(noticed) && !s.On.After(now)
 	}
 	due, ok := cases.Due(c.Due(), now, calendar, caseTerms(p))
 	f.Waiting, f.CheckOver = ok && due.Action == cases.Escalate, ok && due.Action == cases.Suspect
