@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"pilewatch/internal/charge"
@@ -40,6 +41,7 @@ type copied struct {
 const (
 	copyAtOnce = 5000
 	copyTells  = 500 * time.Millisecond
+	copyBar    = 30 // signs wide
 )
 
 // Run copies.
@@ -77,7 +79,9 @@ func (c *HistoryCopyCmd) copy(ctx context.Context, from *series.Embedded, to *se
 	progress := func() {
 		rate := float64(done-first) / max(time.Since(begun).Seconds(), 0.001)
 		left := time.Duration(float64(max(all-done, 0)) / max(rate, 1) * float64(time.Second))
-		fmt.Fprintf(tell, "\r%d of %d readings (%d %%), %.0f a second, %s left   ", done, max(all, done), 100*done/max(all, done, 1), rate, left.Round(time.Second))
+		full := int(copyBar * done / max(all, done, 1))
+		fmt.Fprintf(tell, "\r[%s%s] %d of %d readings (%d %%), %.0f a second, %s left   ", strings.Repeat("=", full), strings.Repeat(" ", copyBar-full),
+			done, max(all, done), 100*done/max(all, done, 1), rate, left.Round(time.Second))
 	}
 	for {
 		batch, at, err := from.After(ctx, state.At, copyAtOnce)

@@ -56,6 +56,14 @@ func TestHistoryIsCopiedAndGoesOnWhereItWas(t *testing.T) {
 	if err := from.WriteLoads(t.Context(), loads); err != nil {
 		t.Fatal(err)
 	}
+	day := begun.In(charge.Zone)
+	spent := []series.Availability{{
+		Day:  time.Date(day.Year(), day.Month(), day.Day(), 0, 0, 0, 0, charge.Zone).AddDate(0, 0, -40).UTC(), // readings are not kept for as long
+		Pile: charge.PileID{Operator: "MA3TEST01", Equipment: "P1"}, Minutes: charge.DayMinutes{Usable: 1000, Unknown: 440}, Frozen: true,
+	}}
+	if err := from.WriteAvailability(t.Context(), spent); err != nil {
+		t.Fatal(err)
+	}
 	cmd := &HistoryCopyCmd{From: file, To: "http://" + influx.Addr, Bucket: "evcs/raw"}
 	to, err := series.NewInflux(series.InfluxConfig{URL: cmd.To, Bucket: cmd.Bucket}, quiet)
 	if err != nil {
@@ -70,7 +78,7 @@ func TestHistoryIsCopiedAndGoesOnWhereItWas(t *testing.T) {
 	if err := cmd.copy(t.Context(), from, to, &told); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"goes on after 5000 readings", fmt.Sprintf("%d of %d readings (100 %%)", piles*each, piles*each), "copied: 20000 readings (0 of them refused", "1 load windows"} {
+	for _, want := range []string{"goes on after 5000 readings", fmt.Sprintf("%d of %d readings (100 %%)", piles*each, piles*each), "copied: 20000 readings (0 of them refused", "1 load windows", "1 of piles", "[" + strings.Repeat("=", 30) + "]"} {
 		if !strings.Contains(told.String(), want) {
 			t.Errorf("told: lacks %q in %q", want, told.String())
 		}
@@ -89,6 +97,10 @@ func TestHistoryIsCopiedAndGoesOnWhereItWas(t *testing.T) {
 	got, err := to.Loads(t.Context(), "37", begun, begun.Add(time.Hour))
 	if diff := cmp.Diff(loads, got); err != nil || diff != "" {
 		t.Errorf("load: %v (-file +InfluxDB):\n%s", err, diff)
+	}
+	days, err := to.Availabilities(t.Context(), spent[0].Pile, spent[0].Day, spent[0].Day.AddDate(0, 0, 1))
+	if diff := cmp.Diff(spent, days); err != nil || diff != "" {
+		t.Errorf("availability: %v (-file +InfluxDB):\n%s", err, diff)
 	}
 	other := *cmd
 	other.Bucket = "evcs/other"
