@@ -87,7 +87,7 @@ func next(c *registry.Case, rec []cases.Entry) (who string, action cases.Action,
 	case c.State == cases.Notified && c.Served.IsZero():
 		return "li", cases.Serve, map[string]any{"service": cases.Service{Kind: cases.Direct, On: time.Now(), Evidence: "回执"}}
 	case c.State == cases.Overdue && !inspected:
-		return "li", cases.Inspect, map[string]any{"inspection": cases.Inspection{At: time.Now().Add(-time.Hour), Officers: []string{"甲", "乙"}, Photo: "p"}}
+		return "li", cases.Inspect, map[string]any{"inspection": cases.Inspection{At: time.Now(), Officers: []string{"甲", "乙"}, Photo: "p"}}
 	case c.State == cases.Overdue:
 		return "wang", cases.Confirm, nil
 	case c.State == cases.Confirmed:

@@ -269,7 +269,7 @@ func (d *Dashboard) possible(v *viewer, c *registry.Case, f *caseFile) []actionV
 		return all
 	}
 	facts := cases.Facts{
-		Person: v.person(), Text: "-", DossierHash: f.SHA256, PolicyDocument: f.Document, ServiceValid: true, Served: !c.Served.IsZero(),
+		Person: v.person(), Text: "-", DossierHash: f.SHA256, PolicyDocument: f.Document, ServiceValid: true, VisitValid: true, Served: !c.Served.IsZero(),
 		PeriodOver: !c.Deadline.IsZero() && !time.Now().Before(c.Deadline), Extended: c.Extended, ConfirmedBy: c.ConfirmedBy, Proved: !c.Proved.IsZero(), SilenceOnly: true,
 	}
 	for _, g := range c.Grounds {

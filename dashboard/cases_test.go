@@ -110,7 +110,7 @@ func TestEveryActionForEveryStateRoleAndScope(t *testing.T) {
 					t.Fatal(err)
 				}
 				next, err := cases.Next(state, action, who.role, cases.Facts{
-					Person: "p-" + who.name, Text: "理由", DossierHash: "x", PolicyDocument: aDocument, ServiceValid: true, ConfirmedBy: "somebody",
+					Person: "p-" + who.name, Text: "理由", DossierHash: "x", PolicyDocument: aDocument, ServiceValid: true, VisitValid: true, ConfirmedBy: "somebody",
 				})
 				want := http.StatusOK
 				switch {

@@ -47,7 +47,6 @@ type caseStore interface {
 	OpenCase(ctx context.Context, s *registry.Suspicion) (registry.Case, bool, error)
 	ActOnCase(ctx context.Context, id string, step registry.CaseStep) (registry.Case, error)
 	FollowCases(ctx context.Context) (int, error)
-	CaseProved(ctx context.Context, id string, on time.Time) error
 	DueCases(ctx context.Context) ([]registry.Case, error)
 	PassCase(ctx context.Context, c *registry.Case) (bool, error)
 }
@@ -245,8 +244,12 @@ func (p *procedure) uphold(ctx context.Context, c *registry.Case, links []regist
 	return err == nil, err
 }
 
-// prove ends a case whose repair is proved by every ground.
+// prove ends a case whose repair is proved by every ground; of one that was decommissioned it goes on the record, for an
+// officer to restore it.
 func (p *procedure) prove(ctx context.Context, c *registry.Case, links []registry.PileLink, day time.Time, versions []longfailed.Policy) error {
+	if !c.Proved.IsZero() {
+		return nil // it is on the record
+	}
 	names := registry.PileNames(links, c.Pile)
 	days, _, err := p.days(ctx, names, c.Suspected, day)
 	if err != nil || len(days) == 0 {
@@ -277,9 +280,6 @@ func (p *procedure) prove(ctx context.Context, c *registry.Case, links []registr
 		text += fmt.Sprintf(" %s by %d of %d minutes usable;", proof.Ground, proof.Usable, proof.Minutes)
 	}
 	on = on.AddDate(0, 0, 1)
-	if c.State == cases.Decommissioned {
-		return p.store.CaseProved(ctx, c.ID, on)
-	}
 	_, err = p.store.ActOnCase(ctx, c.ID, registry.CaseStep{Action: cases.Prove, Person: "platform", Role: cases.Platform, Text: text, Detail: cases.Detail{Until: on}})
 	if refused := (*cases.RefusedError)(nil); errors.As(err, &refused) {
 		return nil // somebody was first

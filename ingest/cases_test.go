@@ -478,6 +478,35 @@ func TestARepairIsProved(t *testing.T) {
 	}
 }
 
+func TestTheRepairOfADecommissionedPileIsOnTheRecordOnce(t *testing.T) {
+	s := newStory(t)
+	s.days(storyPile, 0, times(30, quiet)...)
+	s.look()
+	id := s.cases()[0].ID
+	s.sql("UPDATE cases SET state = 'decommissioned'")
+	restore := func() error {
+		_, err := s.act(id, cases.ProvinceOfficer, "wang", cases.Restore, cases.Detail{})
+		return err
+	}
+	if restore() == nil {
+		t.Error("restored before the repair is proved")
+	}
+	s.days(storyPile, 30, times(5, well)...)
+	s.look()
+	s.days(storyPile, 35, well)
+	s.look()
+	rec, err := s.registry.CaseRecord(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rec) != 2 || rec[1].Action != cases.Prove || rec[1].To != cases.Decommissioned || rec[1].Detail.Until.IsZero() || s.cases()[0].Step != rec[1].Seq {
+		t.Errorf("record: got %+v, want the suspicion and one proof", rec)
+	}
+	if err := restore(); err != nil {
+		t.Errorf("after the proof: %v", err)
+	}
+}
+
 // act does a step as a person who has seen the case as it is.
 func (s *story) act(id string, role cases.Role, person string, action cases.Action, detail cases.Detail) (registry.Case, error) {
 	s.t.Helper()
@@ -523,7 +552,13 @@ func TestWithoutADocumentACaseStopsAtOverdue(t *testing.T) {
 	if c.State != cases.Overdue {
 		t.Fatalf("after the period: got %s, want overdue", c.State)
 	}
-	s.must(s.act(id, cases.CountyOfficer, "zhao", cases.Inspect, cases.Detail{Inspection: &cases.Inspection{At: past, Photo: "p", Officers: []string{"甲", "乙"}}}))
+	for name, at := range map[string]time.Time{"before the suspicion": past, "tomorrow": time.Now().AddDate(0, 0, 1)} {
+		_, err := s.act(id, cases.CountyOfficer, "zhao", cases.Inspect, cases.Detail{Inspection: &cases.Inspection{At: at, Photo: "p", Officers: []string{"甲", "乙"}}})
+		if refused := (*cases.RefusedError)(nil); !errors.As(err, &refused) || refused.Need != cases.NeedVisitDay {
+			t.Errorf("inspected %s: got %v, want that its day is refused", name, err)
+		}
+	}
+	s.must(s.act(id, cases.CountyOfficer, "zhao", cases.Inspect, cases.Detail{Inspection: &cases.Inspection{At: time.Now(), Photo: "p", Officers: []string{"甲", "乙"}}}))
 	_, err := s.act(id, cases.ProvinceOfficer, "wang", cases.Confirm, cases.Detail{})
 	if refused := (*cases.RefusedError)(nil); !errors.As(err, &refused) || refused.Need != cases.NeedDocument {
 		t.Errorf("confirm: got %v, want that the document is missing", err)

@@ -157,6 +157,7 @@ const words = {
   need_unserved: ['已经送达', 'already served'],
   need_service: ['送达方式不符合要求', 'no valid service'],
   need_served: ['须先送达通知', 'the notice must be served first'],
+  need_visit_day: ['现场检验日期不得早于列为疑似之日、不得晚于当前时间', 'an on-site check is not before the suspicion and not in the future'],
   need_in_period: ['期限已过', 'the period has passed'],
   need_period_over: ['期限尚未届满', 'the period still runs'],
   need_first_extension: ['已延长过一次', 'already extended'],

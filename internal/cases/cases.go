@@ -135,6 +135,7 @@ type Facts struct {
 
 	SilenceOnly bool   // no ground rests on anything but silence
 	Inspected   bool   // an on-site check with photo, time and two officers is recorded
+	VisitValid  bool   // inspect: its day is not before the suspicion's and not in the future, or it tells of no visit
 	Arguments   int    // of the operator's statements
 	Answered    int    // of them, in the reasons
 	ConfirmedBy string // who confirmed

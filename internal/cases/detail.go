@@ -30,6 +30,11 @@ func (i *Inspection) OnSite() bool {
 	return i != nil && !i.At.IsZero() && i.Photo != "" && len(i.Officers) >= 2 && i.Officers[0] != i.Officers[1]
 }
 
+// Within tells whether it was made from since to until; one that tells of no visit is nowhere else.
+func (i *Inspection) Within(since, until time.Time) bool {
+	return i == nil || i.At.IsZero() || !i.At.Before(since) && !i.At.After(until)
+}
+
 // Failed tells whether a test charge was tried in vain.
 func (i *Inspection) Failed() bool { return i != nil && i.TestFailed && i.TestWh < 1000 }
 

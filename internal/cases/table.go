@@ -18,43 +18,45 @@ func Table() []Row {
 	operator := []Role{Operator}
 	reviewer := []Role{Reviewer}
 	reasons := []Need{NeedText}
+	visit := []Need{NeedText, NeedVisitDay}
 	table := []Row{
 		{None, OpenCheck, platform, Checking, []Need{NeedDossier}},
 		{None, Suspect, platform, Suspected, []Need{NeedDossier}},
 		{Rectified, Relapse, platform, Suspected, []Need{NeedDossier}},
 
-		{Checking, Inspect, anyOfficer, Checking, reasons},
+		{Checking, Inspect, anyOfficer, Checking, visit},
 		{Checking, Suspect, platform, Suspected, []Need{NeedCheckOver, NeedDossier}},
 		{Checking, Dismiss, cityUp, Dismissed, reasons},
 
 		{Suspected, Notify, cityUp, Notified, []Need{NeedDossier, NeedText}},
 		{Suspected, Statement, operator, Suspected, reasons},
-		{Suspected, Inspect, anyOfficer, Suspected, reasons},
+		{Suspected, Inspect, anyOfficer, Suspected, visit},
 		{Suspected, Dismiss, cityUp, Dismissed, reasons},
 		{Suspected, Escalate, platform, Suspected, []Need{NeedWaiting}},
 
 		{Notified, Serve, cityUp, Notified, []Need{NeedUnserved, NeedService}},
 		{Notified, Statement, operator, Notified, reasons},
-		{Notified, Inspect, anyOfficer, Notified, reasons},
+		{Notified, Inspect, anyOfficer, Notified, visit},
 		{Notified, Extend, cityUp, Notified, []Need{NeedServed, NeedInPeriod, NeedFirstExtension, NeedText}},
 		{Notified, Dismiss, cityUp, Dismissed, reasons},
 		{Notified, Expire, platform, Overdue, []Need{NeedServed, NeedPeriodOver}},
 
 		{Overdue, Statement, operator, Overdue, reasons},
-		{Overdue, Inspect, anyOfficer, Overdue, reasons},
+		{Overdue, Inspect, anyOfficer, Overdue, visit},
 		{Overdue, Dismiss, cityUp, Dismissed, reasons},
 		{Overdue, Confirm, province, Confirmed, []Need{NeedDocument, NeedText, NeedInspection, NeedAnswers}},
 		{Overdue, Escalate, platform, Overdue, []Need{NeedWaiting}},
 
-		{Confirmed, Inspect, anyOfficer, Confirmed, reasons},
+		{Confirmed, Inspect, anyOfficer, Confirmed, visit},
 		{Confirmed, Dismiss, province, Dismissed, reasons},
 		{Confirmed, Review, reviewer, Reviewed, []Need{NeedDocument, NeedText, NeedAnotherPerson}},
 
-		{Reviewed, Inspect, anyOfficer, Reviewed, reasons},
+		{Reviewed, Inspect, anyOfficer, Reviewed, visit},
 		{Reviewed, Dismiss, province, Dismissed, reasons},
 		{Reviewed, Decommission, province, Decommissioned, []Need{NeedDocument, NeedText}},
 
-		{Decommissioned, Inspect, anyOfficer, Decommissioned, reasons},
+		{Decommissioned, Inspect, anyOfficer, Decommissioned, visit},
+		{Decommissioned, Prove, platform, Decommissioned, []Need{NeedProof}},
 		{Decommissioned, Restore, province, Restored, []Need{NeedProof, NeedText}},
 		{Decommissioned, Revoke, province, Revoked, reasons},
 	}
@@ -85,6 +87,7 @@ const (
 	NeedPeriodOver     Need = "period_over"
 	NeedFirstExtension Need = "first_extension"
 	NeedInspection     Need = "inspection"
+	NeedVisitDay       Need = "visit_day"
 	NeedAnswers        Need = "answers"
 	NeedAnotherPerson  Need = "another_person"
 	NeedProof          Need = "proof"
@@ -97,7 +100,7 @@ const (
 func Needs() []Need {
 	return []Need{
 		NeedText, NeedDossier, NeedDocument, NeedUnserved, NeedService, NeedServed, NeedInPeriod, NeedPeriodOver,
-		NeedFirstExtension, NeedInspection, NeedAnswers, NeedAnotherPerson, NeedProof, NeedCheckOver, NeedWaiting, NeedMilder,
+		NeedFirstExtension, NeedInspection, NeedVisitDay, NeedAnswers, NeedAnotherPerson, NeedProof, NeedCheckOver, NeedWaiting, NeedMilder,
 	}
 }
 
@@ -123,6 +126,8 @@ func (n Need) met(f *Facts) bool {
 		return !f.Extended
 	case NeedInspection:
 		return f.Inspected || !f.SilenceOnly
+	case NeedVisitDay:
+		return f.VisitValid
 	case NeedAnswers:
 		return f.Answered >= f.Arguments
 	case NeedAnotherPerson:

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write the table into docs/cases.md")
 func ready(a cases.Action) cases.Facts {
 	return cases.Facts{
 		Person: "reviewer", Text: "text", DossierHash: "hash", PolicyDocument: "鲁能源〔2026〕1号",
-		ServiceValid: true, Served: a != cases.Serve, PeriodOver: a != cases.Extend, CheckOver: true, Waiting: true,
+		ServiceValid: true, VisitValid: true, Served: a != cases.Serve, PeriodOver: a != cases.Extend, CheckOver: true, Waiting: true,
 		ConfirmedBy: "officer", Proved: true, Lapsed: true,
 	}
 }
@@ -79,6 +79,7 @@ const want = `
  reviewed       correct      t,p       reviewed
  decommissioned inspect      c,t,p     decommissioned
  decommissioned follow       P         decommissioned
+ decommissioned prove        P         decommissioned
  decommissioned restore      p         restored
  decommissioned revoke       p         revoked
  decommissioned correct      t,p       decommissioned
@@ -147,6 +148,7 @@ func TestNoDecisionWithoutWhatItNeeds(t *testing.T) {
 		cases.NeedPeriodOver:     func(f *cases.Facts) { f.PeriodOver = false },
 		cases.NeedFirstExtension: func(f *cases.Facts) { f.Extended = true },
 		cases.NeedInspection:     func(f *cases.Facts) { f.SilenceOnly = true },
+		cases.NeedVisitDay:       func(f *cases.Facts) { f.VisitValid = false },
 		cases.NeedAnswers:        func(f *cases.Facts) { f.Arguments, f.Answered = 2, 1 },
 		cases.NeedAnotherPerson:  func(f *cases.Facts) { f.Person = f.ConfirmedBy },
 		cases.NeedProof:          func(f *cases.Facts) { f.Proved = false },

@@ -112,6 +112,8 @@ func (n Need) words() (en, zh string) {
 		return "already extended once", "期限已延长过一次"
 	case NeedInspection:
 		return "silence is the only ground: an on-site check (photo, time, two officers) is needed first", "仅有失联一项依据：须先现场检验（照片、时间、两名人员）"
+	case NeedVisitDay:
+		return "an on-site check is not before the day of the suspicion and not in the future", "现场检验日期不得早于列为疑似之日、不得晚于当前时间"
 	case NeedAnswers:
 		return "answer each argument of the statement", "须逐条回应陈述申辩意见"
 	case NeedAnotherPerson:

@@ -191,19 +191,20 @@ func factsOf(c *Case, rec []cases.Entry, step *CaseStep, p *policy.Policy, calen
 		f.PolicyDocument = step.Document
 	}
 	if step.Action == cases.Prove {
-		f.Proved = true // the platform says so, having looked
+		f.Proved = c.Proved.IsZero() // the platform says so, having looked; once is enough
 	}
 	for _, g := range c.Grounds {
 		f.SilenceOnly = f.SilenceOnly && g.Rule == "silent"
 	}
 	var services []cases.Service
-	var noticed time.Time // the day of the notice
+	var since, noticed time.Time // the days of the suspicion and of the notice
 	for i, e := range rec {
 		switch e.Action {
 		case cases.OpenCheck, cases.Suspect, cases.Relapse:
 			if len(e.Evidence) == 0 {
 				continue // a check that has become a case rests on the dossier of its opening
 			}
+			since = startOfDay(e.At)
 			f.DossierHash = e.Evidence[0].SHA256
 			f.Arguments, f.Inspected, services, noticed = 0, false, nil, time.Time{} // of the suspicion before
 		case cases.Notify:
@@ -214,7 +215,7 @@ func factsOf(c *Case, rec []cases.Entry, step *CaseStep, p *policy.Policy, calen
 				f.Arguments += max(0, len(rec[i].Detail.Arguments)-1)
 			}
 		case cases.Inspect:
-			f.Inspected = f.Inspected || e.Detail != nil && e.Detail.Inspection.OnSite()
+			f.Inspected = f.Inspected || e.Detail != nil && e.Detail.Inspection.OnSite() && e.Detail.Inspection.Within(since, e.At)
 		case cases.Serve:
 			if e.Detail != nil && e.Detail.Service != nil {
 				services = append(services, *e.Detail.Service)
@@ -229,6 +230,7 @@ func factsOf(c *Case, rec []cases.Entry, step *CaseStep, p *policy.Policy, calen
 	if s := step.Detail.Service; s != nil {
 		f.ServiceValid = s.Check(services) == nil && !s.On.Before(noticed) && !s.On.After(now)
 	}
+	f.VisitValid = step.Detail.Inspection.Within(since, now)
 	due, ok := cases.Due(c.Due(), now, calendar, caseTerms(p))
 	f.Waiting, f.CheckOver = ok && due.Action == cases.Escalate, ok && due.Action == cases.Suspect
 	f.Lapsed = step.Action == cases.Lapse // the platform says so, having looked
@@ -267,6 +269,10 @@ func (c *Case) apply(ctx context.Context, tx *sql.Tx, step *CaseStep, p *policy.
 	case cases.Escalate:
 		c.Escalated = true
 	case cases.Prove:
+		if from == cases.Decommissioned {
+			c.Proved = step.Detail.Until // an officer restores it
+			return nil
+		}
 		c.Suspected = step.Detail.Until // windows start anew with the day after the proof
 	case cases.Follow:
 		c.Pile = step.Pile
@@ -402,15 +408,6 @@ func (r *Registry) FollowCases(ctx context.Context) (followed int, err error) {
 		followed++
 	}
 	return followed, nil
-}
-
-// CaseProved notes that a decommissioned pile's repair is proved, so that it may be restored.
-func (r *Registry) CaseProved(ctx context.Context, id string, on time.Time) error {
-	_, err := r.write.ExecContext(ctx, "UPDATE cases SET proved = ? WHERE id = ? AND state = 'decommissioned' AND proved IS NULL", on.UnixMilli(), id)
-	if err != nil {
-		return fmt.Errorf("note the proof of case %s: %w", id, err)
-	}
-	return nil
 }
 
 // DueCases gives the cases of which something has become due by now by time alone.

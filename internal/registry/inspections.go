@@ -215,7 +215,11 @@ func (r *Registry) RecordInspection(ctx context.Context, draw string, pile charg
 		}
 		for _, c := range running {
 			by.Action, by.Text, by.Detail, by.Seen = cases.Inspect, text, cases.Detail{Inspection: &finding}, c.Step
-			if _, err := r.actOnCase(ctx, tx, c.ID, by); err != nil {
+			_, err := r.actOnCase(ctx, tx, c.ID, by)
+			if refused := (*cases.RefusedError)(nil); errors.As(err, &refused) && refused.Need == cases.NeedVisitDay {
+				continue // it was made before the suspicion: no evidence for this case, and kept all the same
+			}
+			if err != nil {
 				return err
 			}
 			one.Case = c.ID
