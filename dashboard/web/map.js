@@ -2,7 +2,7 @@
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from './vendor/htm/standalone.mjs';
 import { classOf, measured, measures, rampOf } from './classes.js';
 import { Failed, Segments, useSize } from './figure.js';
-import { num } from './format.js';
+import { NO_DATA, num } from './format.js';
 import { ASPECT, loadMaps } from './geo.js';
 import { lang, Place, shortPlaceName, t, zoneName } from './i18n.js';
 import { Mark, STATES } from './marks.js';
@@ -160,7 +160,7 @@ function Readout({ measure, county, cities, served }) {
   return html`<div class="readout">
     <p class="caption">${city ? html`<${Place} code=${city.division} name=${city.name} />` : ' '}</p>
     <p class="name"><${Place} code=${shown.division === '37' ? '' : shown.division} name=${shown.name} /></p>
-    <p class="value live">${whole ? measured(measure, shown) : t(measure.empty)}</p>
+    <p class="value live">${whole ? measured(measure, shown) : cities.length ? t(measure.empty) : NO_DATA}</p>
     <p class="counts live">${STATES.filter((s) => shown[s]).map((s) => html`<span key=${s}><${Mark} state=${s} /> ${num(shown[s])}</span>`)}</p>
   </div>`;
 }
