@@ -7,7 +7,7 @@ import { t } from './i18n.js';
 
 const REFRESH = 60_000;
 const POINTS = 96;
-const LEFT = 40, RIGHT = 76, TOP = 12, BOTTOM = 22;
+const LEFT = 40, RIGHT = 76, TOP = 20, BOTTOM = 22;
 const NARROW = 360; // px; below it every sixth hour is named, not every fourth
 const SMALL = 300; // px; below it every twelfth, and yesterday is the dashed line without its name
 
