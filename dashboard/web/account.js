@@ -1,7 +1,7 @@
 // @ts-check
 import { html, useState } from './vendor/htm/standalone.mjs';
 import { me, post, signOut } from './api.js';
-import { t } from './i18n.js';
+import { t, Zh } from './i18n.js';
 import { href } from './route.js';
 import { useStore } from './store.js';
 
@@ -27,7 +27,7 @@ export function Account() {
   const who = useStore(me);
   if (!who) return null;
   if (isStranger(who)) return who.role ? html`<a href=${href(['signin'])}>${t('signIn')}</a>` : null;
-  return html`<a class="who" href=${href(['settings'])} title=${grantText(who)}>${who.full_name || who.name}</a>
+  return html`<a class="who" href=${href(['settings'])} title=${`${who.full_name || who.name} · ${grantText(who)}`}>${/[\u4e00-\u9fff]/.test(who.full_name) ? html`<${Zh}>${who.full_name}<//>` : who.full_name || who.name}</a>
     <button type="button" class="plain" onClick=${() => signOut().catch(() => {})}>${t('signOut')}</button>`;
 }
 
