@@ -14,7 +14,7 @@ func TestNoWordOfThePageIsGivenTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	given := map[string]int{}
-	for _, m := range regexp.MustCompile(`(?m)^  (\w+): \['`).FindAllSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile(`(?m)^  '?([\w ]+?)'?: \['`).FindAllSubmatch(text, -1) {
 		given[string(m[1])]++
 	}
 	if len(given) < 100 {

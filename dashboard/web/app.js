@@ -50,6 +50,7 @@ function Page({ parts: [part = '', id = ''] }) {
   const who = useStore(me), home = who && who.home;
   if ((part in needs || part === 'settings') && isStranger(who)) return html`<${SignIn} />`;
   if (!home && part !== 'signin') return null; // the server has not said yet
+  if (!has(who, part)) return html`<p class="empty">${t('noRight')} · <a href=${href([])}>${t('notFoundWay')}</a></p>`;
   switch (part) {
     case '': return home.length > 2 ? html`<${Coverage} code=${home} />` : html`<${Overview} division=${home} />`; // the overview is the province's
     case 'coverage': return html`<${Coverage} code=${id || home} />`;

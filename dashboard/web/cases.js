@@ -3,7 +3,7 @@ import { html } from './vendor/htm/standalone.mjs';
 import { me, useGet } from './api.js';
 import { ExportLinks } from './export.js';
 import { Failed, Reading, Segments } from './figure.js';
-import { moment, NO_DATA, num, pileNumber } from './format.js';
+import { moment, NO_DATA, num, pileNumber, withoutPlace } from './format.js';
 import { t, term, Zh } from './i18n.js';
 import { href, route, setQuery } from './route.js';
 import { useTopics } from './live.js';
@@ -57,7 +57,7 @@ export function CasesPage() {
         <th scope="col">${t('caseNo')}</th><th scope="col">${t('caseWhere')}</th><th scope="col">${t('operator')}</th><th scope="col">${t('caseGround')}</th><th scope="col">${t('state')}</th><th scope="col" class="n">${t('caseSince')}</th><th scope="col" class="n">${t('caseDue')}</th></tr></thead>
         <tbody>${rows.map((/** @type {any} */ c) => html`<tr key=${c.id} data-case=${c.id} data-state=${c.state}>
           <th scope="row">${c.serial || who && who.role !== 'public' ? html`<a href=${caseHref(c.id)}>${c.id}</a>` : c.id}</th>
-          <td><${Zh}>${c.county_name} ${c.township_name} · ${c.station_name}<//> · ${t('pileNo', { n: pileNumber(c.pile) })}</td>
+          <td><${Zh}>${c.county_name} ${c.township_name} · ${withoutPlace(c.station_name, c.county_name, c.township_name)}<//> · ${t('pileNo', { n: pileNumber(c.pile) })}</td>
           <td><${Zh}>${c.operator_name}<//></td><td>${c.grounds.map((/** @type {any} */ g) => term('rule_', g.rule)).join('、') || NO_DATA}</td>
           <td>${term('case_', c.state)}${c.relapses > 0 && ` · ${t('caseRelapse', { n: num(c.relapses) })}`}</td><td class="n">${moment(c.since)}</td><td class="n">${dueText(c)}</td></tr>`)}</tbody></table>`}
       <${ExportLinks} table="cases" params=${{ division: query.division, operator: query.operator, state: STATES.includes(wanted) ? wanted : '' }} />

@@ -5,6 +5,9 @@ import { Shape } from './marks.js';
 
 const DAY = 86_400_000;
 
+/** The first of count days that end with the last one kept, like 2025-11-24. @param {Day[]} days */
+export const firstOf = (days, count = 30) => new Date(Date.parse(days[days.length - 1].date) - (count - 1) * DAY).toISOString().slice(0, 10);
+
 /** @typedef {{date: string, state: import('./marks.js').State, not_observed: boolean}} Day */
 
 /**

@@ -2,7 +2,7 @@
 import { html, useRef } from './vendor/htm/standalone.mjs';
 import { me } from './api.js';
 import { useFit } from './figure.js';
-import { minute, moment, percent, pileNumber } from './format.js';
+import { minute, moment, percent, pileNumber, withoutPlace } from './format.js';
 import { Place, t, term, Zh, zoneName } from './i18n.js';
 import { Mark, Square } from './marks.js';
 import { useTopics } from './live.js';
@@ -47,7 +47,7 @@ export function EventRow({ event: e, dated = false }) {
   return html`<li class=${e.fresh ? 'event fresh' : 'event'}><a href=${address}>
     <time datetime=${e.at}>${dated ? moment(e.at) : minute(e.at)}</time>
     <span class="what">${markOf(e)} <b><${Place} code=${e.township} name=${`${zoneName(e.county_name)} ${e.township_name}`} /></b>
-      <span class="said">${textOf(e)}${e.pile && !byPlace && ` · ${t('pileShort', { n: pileNumber(e.pile) + (e.connector ? '-' + e.connector : '') })}`}${e.station && (dated || byPlace) && html` · <${Zh}>${e.station}<//>`}</span></span>
+      <span class="said">${textOf(e)}${e.pile && !byPlace && ` · ${t('pileShort', { n: pileNumber(e.pile) + (e.connector ? '-' + e.connector : '') })}`}${e.station && (dated || byPlace) && html` · <${Zh}>${withoutPlace(e.station, e.county_name, e.township_name)}<//>`}</span></span>
   </a></li>`;
 }
 

@@ -2,7 +2,7 @@
 import { html, useLayoutEffect, useRef, useState } from './vendor/htm/standalone.mjs';
 import { Problem } from './api.js';
 import { seconds, useStore } from './store.js';
-import { t } from './i18n.js';
+import { t, term } from './i18n.js';
 
 /**
  * A figure that says when it has changed. value is what is compared, the children what is shown.
@@ -21,12 +21,19 @@ export function Figure({ value, children, id, class: kind = '' }) {
 /** A unit behind a figure. @param {{children?: any}} props */
 export const Unit = ({ children }) => html`<span class="unit">${children}</span>`;
 
+/** What went wrong, in the reader's language where the status says it. @param {Problem} error */
+function titleOf(error) {
+  if (!error.status) return t('noAnswer');
+  const word = term('wrong_', String(error.status));
+  return word === String(error.status) ? error.message : word;
+}
+
 /**
  * What a panel shows instead of what it cannot show.
  * @param {{error: Problem, retry: () => void}} props
  */
 export const Failed = ({ error, retry }) => html`<p class="failed" role="alert">
-  ${t('failed', { title: error.status ? error.message : t('noAnswer') })} <button type="button" class="link" onClick=${retry}>${t('retry')}</button></p>`;
+  ${t('failed', { title: titleOf(error) })} <button type="button" class="link" onClick=${retry}>${t('retry')}</button></p>`;
 
 /** Says that something is being read, once that takes longer than a glance. */
 export function Reading() {

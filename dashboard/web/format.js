@@ -87,3 +87,13 @@ export const age = (time) => time ? span(Date.now() - Date.parse(time)) : NO_DAT
 
 /** The pile's own number of {operator}:{pile}. @param {string} id */
 export const pileNumber = (id) => id.slice(id.indexOf(':') + 1);
+
+/**
+ * A station's name without the county's and town's before it, where the place stands beside it: 曹县庄寨镇卫生院充电站 is
+ * 卫生院充电站. What would only say that it is a station stays whole.
+ * @param {string} station @param {string[]} places from the larger to the smaller
+ */
+export function withoutPlace(station, ...places) {
+  const rest = places.reduce((name, place) => place && name.startsWith(place) ? name.slice(place.length) : name, station);
+  return /^(充电)?站?$/.test(rest) ? station : rest;
+}

@@ -7,7 +7,7 @@ import { NO_DATA, num } from './format.js';
 import { Place, t, term, Zh } from './i18n.js';
 import { Outline } from './outline.js';
 import { divisionHref } from './route.js';
-import { ConnectorTable, Counts } from './township.js';
+import { ConnectorTable, Counts, Site } from './township.js';
 
 const REFRESH = 15_000;
 
@@ -27,7 +27,7 @@ export function StationPage({ id }) {
     <div class="main-column"><section aria-labelledby="piles-title"><header><h2 id="piles-title">${t('piles')}</h2><p>${t('stationPilesNote')}</p></header><${ConnectorTable} station=${s} /></section></div>
     <aside><section aria-labelledby="facts-title"><header><h2 id="facts-title">${t('facts')}</h2></header>
       <dl class="facts">${[
-        [t('use'), term('kind_', s.kind)], [t('access'), s.access ? term('access_', s.access) : t('access_public')], [t('siteKind'), s.site ? html`<${Zh}>${s.site}<//>` : NO_DATA],
+        [t('use'), term('kind_', s.kind)], [t('access'), s.access ? term('access_', s.access) : t('access_public')], [t('siteKind'), s.site ? html`<${Site} name=${s.site} />` : NO_DATA],
         [t('hours24'), s.hours || t('always')], [t('seasons'), s.seasons || t('allYear')], [t('mobile'), t(s.mobile ? 'yes' : 'no')], [t('address'), s.address ? html`<${Zh}>${s.address}<//>` : NO_DATA],
         [t('opened'), s.opened || NO_DATA], [t('closedDay'), s.closed || NO_DATA], [t('coordinates'), s.lng === null ? NO_DATA : `${num(s.lng, 4)}, ${num(s.lat, 4)}`],
       ].map(([name, value]) => html`<div key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></section>

@@ -2,7 +2,7 @@
 import { html, useEffect, useMemo, useRef } from './vendor/htm/standalone.mjs';
 import { useGet } from './api.js';
 import { above, Breadcrumbs, ConnectorFacts, lastUsable } from './coverage.js';
-import { DayMarks } from './days.js';
+import { DayMarks, firstOf } from './days.js';
 import { EventRow } from './events.js';
 import { Failed, Figure, Reading, Unit } from './figure.js';
 import { age, moment, NO_DATA, num, pileNumber } from './format.js';
@@ -20,8 +20,14 @@ const REFRESH = 30_000;
 /** Whether a station counts, and if not why. @param {{station: any}} props */
 export const Counts = ({ station: s }) => html`<span class=${s.counts ? 'status usable' : 'status'}>${s.counts ? t('counts') : `${t('countsNot')}${t('colon')}${term('not_', s.why_not)}`}</span>`;
 
+/** What kind of place a station stands at; words that the page does not know are shown as the register has them. @param {{name: string}} props */
+export function Site({ name }) {
+  const word = term('site_', name);
+  return /[\u4e00-\u9fff]/.test(word) ? html`<${Zh}>${word}<//>` : word;
+}
+
 /** Where and when a station is open, as its register says. @param {any} s */
-export const termsOf = (s) => [s.site, s.access && term('access_', s.access), s.hours, s.seasons, s.mobile && t('mobile')].filter(Boolean);
+const termsOf = (s) => [s.site && html`<${Site} name=${s.site} />`, s.access && term('access_', s.access), s.hours, s.seasons, s.mobile && t('mobile')].filter(Boolean);
 
 /**
  * A station's connectors now, as evidence.
@@ -43,7 +49,7 @@ export function ConnectorTable({ station, min = 0 }) {
 /** @param {{station: any, min: number}} props */
 const StationEvidence = ({ station: s, min }) => html`<section class="station-evidence" data-station=${s.id} aria-labelledby=${'st-' + s.id}>
   <header><h3 id=${'st-' + s.id}><a href=${stationHref(s.id)}><${Zh}>${s.name || s.station}<//></a></h3>
-    <p><${Counts} station=${s} /></p><p><${Zh}>${s.operator_name || s.operator}<//>${termsOf(s).map((text) => html` · <${Zh}>${text}<//>`)}</p></header>
+    <p><${Counts} station=${s} /></p><p><${Zh}>${s.operator_name || s.operator}<//>${termsOf(s).map((text) => html` · ${text}`)}</p></header>
   <${ConnectorTable} station=${s} min=${min} /></section>`;
 
 /** A township: what it counts as, and the evidence. @param {{code: string}} props of 9 digits */
@@ -71,7 +77,7 @@ export function TownshipPage({ code }) {
     <div class="main-column">
       <section aria-labelledby="days-title"><header><h2 id="days-title">${t('last30')}</h2><p>${t('last30Note')}</p></header>
         ${page ? html`<${DayMarks} days=${page.days} pitch=${16} height=${27} />` : html`<${Reading} />`}
-        ${page && page.days.length > 0 && html`<p class="caption day-ends"><span>${page.days[0].date.slice(5)}</span><span>${page.days[page.days.length - 1].date.slice(5)}</span></p>
+        ${page && page.days.length > 0 && html`<p class="caption day-ends"><span>${firstOf(page.days).slice(5)}</span><span>${page.days[page.days.length - 1].date.slice(5)}</span></p>
           <details><summary>${t('byDayTable')}</summary><table class="rows"><thead><tr><th scope="col">${t('stripDate')}</th><th scope="col">${t('state')}</th><th scope="col">${t('basis')}</th></tr></thead>
           <tbody>${[...page.days].reverse().map((d) => html`<tr key=${d.date}><th scope="row">${d.date}</th><td class=${'state-' + d.state}><${Mark} state=${d.state} notObserved=${d.not_observed} /> ${t(d.state)}</td><td>${term('why_', d.reason)}</td></tr>`)}</tbody></table></details>`}</section>
       <section aria-labelledby="evidence-title"><header><h2 id="evidence-title">${t('evidence')}</h2>${page && html`<p>${t('evidenceRule', { min: num(page.min_usable_min), hours: num(page.window_hours), policy: page.policy })}</p>`}</header>
