@@ -408,26 +408,46 @@ func (d *Dashboard) getTownships(w http.ResponseWriter, r *http.Request) error {
 	if _, ok := stateRank[state]; !ok && state != "" {
 		return badRequest(fmt.Sprintf("state %q: want effective, failing, unverified, starting or none", clip(string(state))))
 	}
+	sort, query := cmp.Or(r.URL.Query().Get("sort"), "division"), r.URL.Query()
+	if strings.TrimPrefix(sort, "-") == "priority" {
+		answer, err := d.townshipPage(r, code, t, sort, limit)
+		if err != nil {
+			return err
+		}
+		return reply(w, r, answer)
+	}
+	key := listKey{code, t, state, query.Get("reason"), sort, query.Get("cursor"), limit}
+	list, err := d.lists.get(d.coverage.editionNow(), key, func() (any, error) { return d.townshipPage(r, code, t, sort, limit) })
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	sendPacked(w, r, http.StatusOK, list.text, list.packed)
+	return nil
+}
+
+// townshipPage is a page of a list of townships.
+func (d *Dashboard) townshipPage(r *http.Request, code charge.DivisionCode, t tier, sort string, limit int) (map[string]any, error) {
+	state := charge.CoverageState(r.URL.Query().Get("state"))
 	rows := d.coverage.list(code, t, func(s charge.CoverageState) bool { return state == "" || s == state })
 	if reason := r.URL.Query().Get("reason"); reason != "" {
 		rows = slices.DeleteFunc(rows, func(row townshipView) bool { return row.Reason != reason })
 	}
 	answer := map[string]any{}
-	sort := cmp.Or(r.URL.Query().Get("sort"), "division")
 	if strings.TrimPrefix(sort, "-") == "priority" {
 		ranked, err := d.gapRanking(r.Context())
 		if err != nil {
-			return err
+			return nil, err
 		}
 		rows = ranked.among(rows)
 		answer["weights"], answer["policy"] = ranked.Weights, ranked.Policy
 	}
 	rows, next, err := sortedPage(rows, sort, r.URL.Query().Get("cursor"), limit)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	answer["townships"], answer["next"] = rows, next
-	return reply(w, r, answer)
+	return answer, nil
 }
 
 // sortedPage sorts rows ("-" before the order's name: downwards) and gives those after the cursor.

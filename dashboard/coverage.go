@@ -113,6 +113,7 @@ type coverage struct {
 	loaded        bool
 	version       uint64    // last sequence of CHANGES that is in
 	base          uint64    // deltas since a version below this one cannot be told
+	edition       uint64    // grows with all that a list of townships may show
 	asOf          time.Time // the log's time of the last change
 }
 
@@ -129,6 +130,7 @@ func (c *coverage) load(version uint64, states []charge.TownshipState) {
 		c.states[s.Township] = s
 	}
 	c.version, c.base, c.loaded = version, version, true
+	c.edition++
 	c.sumUp()
 }
 
@@ -160,6 +162,7 @@ func (c *coverage) setDivisions(divisions []charge.Division, asOf string) bool {
 		slices.SortFunc(p.children, byCode)
 	}
 	c.base = c.version + 1 // whoever has seen the old tree needs a snapshot
+	c.edition++
 	c.sumUp()
 	return true
 }
@@ -224,6 +227,9 @@ func (c *coverage) apply(seq uint64, change *journal.Change) (changed []charge.D
 		}
 		changed = append(changed, s.Township)
 	}
+	if len(changed) > 0 {
+		c.edition++
+	}
 	return changed
 }
 
@@ -251,6 +257,13 @@ func (c *coverage) now() (version uint64, asOf time.Time, loaded bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.version, c.asOf, c.loaded
+}
+
+// editionNow is the same as long as every list of townships is.
+func (c *coverage) editionNow() uint64 {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.edition
 }
 
 type connectorCounts struct {

@@ -26,6 +26,7 @@ import (
 	"pilewatch/internal/charge"
 	"pilewatch/internal/journal"
 	"pilewatch/internal/policy"
+	"pilewatch/internal/projection"
 	"pilewatch/internal/registry"
 	"pilewatch/internal/series"
 )
@@ -145,8 +146,10 @@ type Dashboard struct {
 	findings once[time.Time, map[charge.OperatorID]*findings]
 	rates    once[charge.DivisionCode, []registry.ConnectionRate]
 	league   once[leagueKey, []operatorRow]
+	openings once[openingsKey, map[string][]projection.Day]
 	served   once[period, map[charge.DivisionCode]countyMinutes]
 	gaps     gaps
+	lists    lists
 	standing standing
 	hub      *hub
 	board    *caseBoard
@@ -224,6 +227,7 @@ func newDashboard(cfg *Config, data string, files fs.FS, from Sources, log *slog
 	d.findings.holds, d.findings.kept, d.findings.make = figuresHold, figuresKept, d.findIn
 	d.rates.holds, d.rates.kept, d.rates.make = nowHolds, tablesKept, d.registry.ConnectionRates
 	d.league.holds, d.league.kept, d.league.make = nowHolds, tablesKept, d.operatorRows
+	d.openings.holds, d.openings.kept, d.openings.make = nowHolds, tablesKept, d.countOpenings
 	d.served.holds, d.served.kept, d.served.make = figuresHold, figuresKept, d.sumCounties
 	reg.MustRegister(d.coverage, &d.standing)
 	d.routes()

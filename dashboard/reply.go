@@ -30,7 +30,11 @@ func readBody(w http.ResponseWriter, r *http.Request, into any) error {
 	return nil
 }
 
-var packers = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+// packers compress at the fastest level: a list of townships is made anew with each change in it.
+var packers = sync.Pool{New: func() any {
+	g, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed) // the level is one
+	return g
+}}
 
 // reply sends JSON, compressed where that is worth it and the client takes it.
 func reply(w http.ResponseWriter, r *http.Request, data any) error {
@@ -78,18 +82,36 @@ func hasTag(r *http.Request, tag string) bool {
 }
 
 func send(w http.ResponseWriter, r *http.Request, status int, text []byte) {
+	var packed []byte
+	if accepts(r, "gzip") {
+		packed = pack(text)
+	}
+	sendPacked(w, r, status, text, packed)
+}
+
+// pack compresses a text, nil where that is not worth it.
+func pack(text []byte) []byte {
+	if len(text) < compressFrom {
+		return nil
+	}
+	var b bytes.Buffer
+	g := packers.Get().(*gzip.Writer) //nolint:forcetypeassert // the pool holds nothing else
+	defer packers.Put(g)
+	g.Reset(&b)
+	if !writeAll(g, text) {
+		return nil
+	}
+	return b.Bytes()
+}
+
+// sendPacked sends a text, or where there is one and the client takes it, its compressed form.
+func sendPacked(w http.ResponseWriter, r *http.Request, status int, text, packed []byte) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Add("Vary", "Accept-Encoding")
-	if len(text) >= compressFrom && accepts(r, "gzip") {
-		var b bytes.Buffer
-		g := packers.Get().(*gzip.Writer) //nolint:forcetypeassert // the pool holds nothing else
-		defer packers.Put(g)
-		g.Reset(&b)
-		if writeAll(g, text) {
-			h.Set("Content-Encoding", "gzip")
-			text = b.Bytes()
-		}
+	if packed != nil && accepts(r, "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		text = packed
 	}
 	h.Set("Content-Length", strconv.Itoa(len(text)))
 	w.WriteHeader(status)

@@ -68,13 +68,12 @@ func (d *Dashboard) targetRows(ctx context.Context, code charge.DivisionCode, no
 	paces := map[string]func() ([]projection.Day, float64, error){ // with how much of the target's unit one is
 		"township_coverage": func() ([]projection.Day, float64, error) { return d.coveragePace(ctx, code, today) },
 	}
-	opened := func(is func(*charge.Station) bool) func() ([]projection.Day, float64, error) {
-		return func() ([]projection.Day, float64, error) { return d.openings(code, today, is), 1, nil }
+	for indicator := range openingsOf {
+		paces[indicator] = func() ([]projection.Day, float64, error) {
+			days, err := given(d.openings.get(ctx, openingsKey{code, today}))
+			return days[indicator], 1, err
+		}
 	}
-	paces["public_piles"] = opened(func(s *charge.Station) bool { return s.Kind == charge.Public })
-	paces["rural_public_piles"] = opened(func(s *charge.Station) bool { return s.Kind == charge.Public && s.Area == "rural" })
-	paces["residential_piles"] = opened(func(s *charge.Station) bool { return s.Kind == charge.Residential })
-	paces["rural_residential_piles"] = opened(func(s *charge.Station) bool { return s.Kind == charge.Residential && s.Area == "rural" })
 	rows := []targetView{}
 	known := make(map[string][]projection.Day) // an indicator may have several years
 	for i := range targets {
@@ -180,16 +179,35 @@ func (d *Dashboard) coveragePace(ctx context.Context, code charge.DivisionCode, 
 	return days, d.oneTown(code), nil
 }
 
-// openings gives the piles that came into service and left it on each day, by the registry's dates.
-func (d *Dashboard) openings(code charge.DivisionCode, today time.Time, is func(*charge.Station) bool) []projection.Day {
-	first := today.AddDate(0, 0, -paceDays)
-	days := make([]projection.Day, paceDays)
-	for i := range days {
-		days[i].Date = first.AddDate(0, 0, i)
+// openingsOf tells of which stations an indicator counts the piles.
+var openingsOf = map[string]func(*charge.Station) bool{
+	"public_piles":            func(s *charge.Station) bool { return s.Kind == charge.Public },
+	"rural_public_piles":      func(s *charge.Station) bool { return s.Kind == charge.Public && s.Area == "rural" },
+	"residential_piles":       func(s *charge.Station) bool { return s.Kind == charge.Residential },
+	"rural_residential_piles": func(s *charge.Station) bool { return s.Kind == charge.Residential && s.Area == "rural" },
+}
+
+// An openingsKey is where piles are counted, and the day after the last that is.
+type openingsKey struct {
+	division charge.DivisionCode
+	today    time.Time
+}
+
+// countOpenings gives the piles that came into service and left it on each day, by the registry's dates, for each
+// indicator that counts piles: one walk through all of them.
+func (d *Dashboard) countOpenings(_ context.Context, key openingsKey) (map[string][]projection.Day, error) {
+	first := key.today.AddDate(0, 0, -paceDays)
+	all := make(map[string][]projection.Day)
+	for indicator := range openingsOf {
+		days := make([]projection.Day, paceDays)
+		for i := range days {
+			days[i].Date = first.AddDate(0, 0, i)
+		}
+		all[indicator] = days
 	}
 	for p := range d.divisions.Piles() {
 		s := p.Station
-		if !is(s) || !s.Township.Within(code) {
+		if !s.Township.Within(key.division) {
 			continue
 		}
 		var opened, closed time.Time
@@ -208,14 +226,24 @@ func (d *Dashboard) openings(code charge.DivisionCode, today time.Time, is func(
 		if !s.Closed.IsZero() && (closed.IsZero() || s.Closed.Before(closed)) {
 			closed = s.Closed
 		}
-		if n, ok := dayIn(first, opened); ok {
-			days[n].Gained++
+		came, hasCome := dayIn(first, opened)
+		left, hasLeft := dayIn(first, closed)
+		if !hasCome && !hasLeft {
+			continue
 		}
-		if n, ok := dayIn(first, closed); ok {
-			days[n].Lost++
+		for indicator, is := range openingsOf {
+			if !is(s) {
+				continue
+			}
+			if hasCome {
+				all[indicator][came].Gained++
+			}
+			if hasLeft {
+				all[indicator][left].Lost++
+			}
 		}
 	}
-	return days
+	return all, nil
 }
 
 func dayIn(first, at time.Time) (n int, ok bool) {
