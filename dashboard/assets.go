@@ -82,6 +82,7 @@ func newAssets(files fs.FS, fresh bool) (*assets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the page's files: %w", err)
 	}
+	a.preload()
 	a.build = shortHash(all.Sum(nil))
 	return a, nil
 }
