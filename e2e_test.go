@@ -80,6 +80,7 @@ MA3CLQP01,R1,H1,1,2,7,600,2023-05-01
 type setup struct {
 	influx string   // URL; "" keeps history in a file
 	bridge []string // as --bridge
+	trace  TraceConfig
 	load   func(testing.TB, *registry.Registry, *registry.Directory) map[charge.OperatorID]string
 }
 
@@ -155,7 +156,7 @@ func startPlatform(t *testing.T, s setup) *platform {
 		s.load = loadTestRegistry
 	}
 	c := &whole{
-		DataConfig: DataConfig{Data: t.TempDir()}, HistoryConfig: HistoryConfig{InfluxURL: s.influx, InfluxBucket: "evcs/raw"},
+		DataConfig: DataConfig{Data: t.TempDir()}, HistoryConfig: HistoryConfig{InfluxURL: s.influx, InfluxBucket: "evcs/raw"}, TraceConfig: s.trace,
 		Gateway: *gateway.Defaults(), Ingest: *ingest.Defaults(), LogMaxBytes: 1 << 30,
 	}
 	c.Gateway.MQTT, c.Gateway.Bridge = "127.0.0.1:0", s.bridge

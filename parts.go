@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"pilewatch/dashboard"
@@ -72,8 +73,8 @@ type LogConfig struct {
 }
 
 // open waits for the log: the parts start in any order.
-func (c *LogConfig) open(ctx context.Context, data string, log *slog.Logger) (*journal.Log, error) {
-	cfg := journal.Config{URL: c.LogURL, TokenFile: c.LogTokenFile}
+func (c *LogConfig) open(ctx context.Context, data string, tracer trace.Tracer, log *slog.Logger) (*journal.Log, error) {
+	cfg := journal.Config{URL: c.LogURL, TokenFile: c.LogTokenFile, Tracer: tracer}
 	if cfg.TokenFile == "" {
 		cfg.TokenFile = journal.TokenFile(data)
 	}
@@ -108,6 +109,7 @@ type parts struct {
 	directory *registry.Directory
 	journal   *journal.Log
 	history   history
+	tracer    trace.Tracer // nil where nothing is traced
 
 	told    chan struct{} // closed when the demo's story is in the log; nil without one
 	running atomic.Bool   // then group and ready stay as they are

@@ -19,6 +19,7 @@ import (
 type whole struct {
 	DataConfig    `embed:""`
 	HistoryConfig `embed:"" envprefix:"PILEWATCH_INFLUX_"`
+	TraceConfig   `embed:""`
 	Gateway       gateway.Config `embed:"" envprefix:"PILEWATCH_GATEWAY_"`
 	Ingest        ingest.Config  `embed:"" envprefix:"PILEWATCH_INGEST_"`
 	LogListen     string         `help:"Where the embedded log listens for other processes (host:port); nowhere by default." env:"PILEWATCH_LOG_LISTEN" placeholder:"ADDR"`
@@ -55,9 +56,12 @@ func (c *whole) open(ctx context.Context, log *slog.Logger, d *dashboard.Config,
 }
 
 func (c *whole) assemble(ctx context.Context, p *parts, d *dashboard.Config, between func(*parts) error) (g *gateway.Gateway, page *dashboard.Dashboard, err error) {
+	if err := p.traces(ctx, &c.TraceConfig, "serve"); err != nil {
+		return nil, nil, err
+	}
 	err = p.openJournal(func() (*journal.Log, error) {
 		cfg := journal.Embedded(c.Data)
-		cfg.Listen, cfg.MaxBytes = c.LogListen, c.LogMaxBytes
+		cfg.Listen, cfg.MaxBytes, cfg.Tracer = c.LogListen, c.LogMaxBytes, p.tracer
 		cfg.Partitions = cmp.Or(c.partitions, cfg.Partitions)
 		return journal.Open(ctx, cfg, p.log)
 	})
@@ -161,6 +165,7 @@ func orNowhere(addr string) string {
 // GatewayCmd is `pilewatch gateway`.
 type GatewayCmd struct {
 	DataConfig  `embed:""`
+	TraceConfig `embed:""`
 	Gateway     gateway.Config `embed:"" envprefix:"PILEWATCH_GATEWAY_"`
 	HTTP        string         `name:"http" help:"Where /metrics, /healthz and /readyz are served (host:port)." default:"127.0.0.1:9101" env:"PILEWATCH_GATEWAY_HTTP" placeholder:"ADDR"`
 	LogURL      string         `help:"An existing NATS that holds the log; empty embeds the log here." env:"PILEWATCH_LOG_URL" placeholder:"URL"`
@@ -177,9 +182,12 @@ func (c *GatewayCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	if err := p.traces(ctx, &c.TraceConfig, "gateway"); err != nil {
+		return errors.Join(err, p.close())
+	}
 	err = p.openJournal(func() (*journal.Log, error) {
 		cfg := journal.Config{
-			URL: c.LogURL, TokenFile: c.TokenFile, Dir: c.Data, Listen: c.LogListen,
+			URL: c.LogURL, TokenFile: c.TokenFile, Dir: c.Data, Listen: c.LogListen, Tracer: p.tracer,
 			Partitions: c.Partitions, Replicas: c.Replicas, MaxBytes: c.LogMaxBytes,
 		}
 		if cfg.URL == "" {
@@ -206,6 +214,7 @@ type IngestCmd struct {
 	DataConfig    `embed:""`
 	LogConfig     `embed:"" envprefix:"PILEWATCH_LOG_"`
 	HistoryConfig `embed:"" envprefix:"PILEWATCH_INFLUX_"`
+	TraceConfig   `embed:""`
 	Ingest        ingest.Config `embed:"" envprefix:"PILEWATCH_INGEST_"`
 	HTTP          string        `name:"http" help:"Where /metrics, /healthz and /readyz are served (host:port)." default:"127.0.0.1:9102" env:"PILEWATCH_INGEST_HTTP" placeholder:"ADDR"`
 }
@@ -218,8 +227,9 @@ func (c *IngestCmd) Run(ctx context.Context, log *slog.Logger) error {
 	}
 	for _, open := range []func() error{
 		func() error { return p.ops(c.HTTP) },
+		func() error { return p.traces(ctx, &c.TraceConfig, "ingest") },
 		func() error {
-			return p.openJournal(func() (*journal.Log, error) { return c.LogConfig.open(ctx, c.Data, log) })
+			return p.openJournal(func() (*journal.Log, error) { return c.LogConfig.open(ctx, c.Data, p.tracer, log) })
 		},
 		func() error { return p.openHistory(ctx, &c.HistoryConfig) },
 		func() error { return p.ingest(&c.Ingest) },
@@ -246,7 +256,7 @@ func (c *DashboardCmd) Run(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	if err := p.openJournal(func() (*journal.Log, error) { return c.LogConfig.open(ctx, c.Data, log) }); err != nil {
+	if err := p.openJournal(func() (*journal.Log, error) { return c.LogConfig.open(ctx, c.Data, nil, log) }); err != nil {
 		return errors.Join(err, p.close())
 	}
 	if err := p.openHistory(ctx, &c.HistoryConfig); err != nil {

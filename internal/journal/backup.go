@@ -123,7 +123,7 @@ func (l *Log) askAPI(ctx context.Context, subject string, request, answer any) e
 
 // Restore makes the log of cfg, which must have no streams, out of a copy in dir. Replicas of cfg hold for it.
 func Restore(ctx context.Context, cfg Config, dir string, log *slog.Logger) (err error) {
-	l := &Log{log: log, cfg: cfg}
+	l := &Log{log: log, cfg: cfg, tracer: tracerOr(cfg.Tracer)}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	if err := l.connect(cfg); err != nil {
 		return err

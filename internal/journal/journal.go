@@ -25,6 +25,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"pilewatch/internal/charge"
 )
@@ -50,6 +51,8 @@ type Config struct {
 	Partitions int   // of READINGS, fixed when the stream is made
 	Replicas   int   // 1 embedded, 3 on a cluster
 	MaxBytes   int64 // of READINGS; beyond it writes are refused until ingest has purged
+
+	Tracer trace.Tracer // of batches on their way; nil: none is traced
 }
 
 // Embedded is the configuration of a log inside this process, with its files in dir:
@@ -72,6 +75,7 @@ type Log struct {
 	partitions int
 	replicas   int // of each stream
 	log        *slog.Logger
+	tracer     trace.Tracer
 	decoded    decodedBatches
 }
 
@@ -80,7 +84,7 @@ var ErrTaken = errors.New("another pilewatch runs on this directory")
 
 // Open opens the log and makes the streams that are not there yet.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (*Log, error) {
-	l := &Log{log: log, cfg: cfg}
+	l := &Log{log: log, cfg: cfg, tracer: tracerOr(cfg.Tracer)}
 	if err := l.connect(cfg); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}

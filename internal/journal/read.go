@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // FollowPartition calls fn with every batch of a partition in order, from sequence from on
@@ -89,6 +90,7 @@ type Durable struct {
 
 	mu      sync.Mutex
 	pending map[uint64]jetstream.Msg // delivered and not confirmed
+	spans   map[uint64]trace.Span    // of those among them that are traced
 }
 
 const (
@@ -113,6 +115,7 @@ func (l *Log) durable(ctx context.Context, name string, patience time.Duration) 
 		return nil, fmt.Errorf("open consumer %s of the log: %w", name, err)
 	}
 	d.given, d.stopped, d.pending = make(chan uint64, 2*mostUnderWay), make(chan struct{}), make(map[uint64]jetstream.Msg)
+	d.spans = make(map[uint64]trace.Span)
 	d.ended.Add(2)
 	go d.receive()
 	go d.hold(patience / holdsWithin)
@@ -229,6 +232,9 @@ func (d *Durable) Next(ctx context.Context, wait time.Duration, readings int) ([
 func (d *Durable) delivery(seq uint64) (Delivery, error) {
 	d.mu.Lock()
 	m := d.pending[seq]
+	if span := d.log.working(d.name, m.Subject(), m.Headers(), seq); span != nil {
+		d.spans[seq] = span
+	}
 	d.mu.Unlock()
 	b, err := d.log.decoded.decode(seq, m.Data())
 	if newer := newerRecord(0); errors.As(err, &newer) {
@@ -251,6 +257,10 @@ func (d *Durable) Confirm(deliveries []Delivery) error {
 			return fmt.Errorf("confirm message %d of the log as %s: %w", v.Seq, d.name, err)
 		}
 		delete(d.pending, v.Seq)
+		if span, ok := d.spans[v.Seq]; ok {
+			span.End()
+			delete(d.spans, v.Seq)
+		}
 	}
 	return nil
 }
@@ -321,6 +331,10 @@ func (d *Durable) Stop() {
 			_ = m.Nak() // where it does not arrive, the log waits confirmWithin
 		}
 		clear(d.pending)
+		for _, span := range d.spans {
+			dropped(span)
+		}
+		clear(d.spans)
 		_ = d.log.conn.FlushTimeout(stopWithin)
 	})
 }

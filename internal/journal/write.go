@@ -6,9 +6,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
 	"pilewatch/internal/charge"
@@ -275,10 +277,9 @@ func (w *Writer) tick() *flush {
 
 // A message is on its way to the log.
 type message struct {
-	subject string
-	data    []byte
-	ack     jetstream.PubAckFuture
-	err     error
+	nats.Msg
+	ack jetstream.PubAckFuture
+	err error
 }
 
 // store returns true when every message of the flush is on disk; false when the writer is
@@ -290,7 +291,13 @@ func (w *Writer) store(ctx context.Context, f *flush) bool {
 		var sent []*message
 		for partition, messages := range f.messages {
 			if round < len(messages) {
-				sent = append(sent, &message{subject: readingsSubject(partition), data: messages[round]})
+				m := &message{Msg: nats.Msg{Subject: readingsSubject(partition), Data: messages[round]}}
+				if f.readings > 0 {
+					var span trace.Span
+					m.Header, span = w.log.storing(ctx, m.Subject, len(m.Data), f.begun)
+					defer span.End()
+				}
+				sent = append(sent, m)
 			}
 		}
 		if len(sent) == 0 {
@@ -318,7 +325,7 @@ func (w *Writer) storeAll(ctx context.Context, waiting []*message) bool {
 			return false
 		}
 		for _, m := range waiting {
-			m.ack, m.err = w.log.js.PublishAsync(m.subject, m.data)
+			m.ack, m.err = w.log.js.PublishMsgAsync(&m.Msg)
 		}
 		var again []*message
 		var why error
