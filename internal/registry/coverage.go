@@ -225,6 +225,11 @@ func (r *Registry) TownshipDays(ctx context.Context, division charge.DivisionCod
 	if err != nil {
 		return nil, fmt.Errorf("read days of townships in %s: %w", division, err)
 	}
+	if len(division) >= 6 { // where whole days are drawn
+		if all, err = r.withStoryDays(ctx, division, all, first, last); err != nil {
+			return nil, fmt.Errorf("read days of townships in %s: %w", division, err)
+		}
+	}
 	if len(division) == 9 {
 		return r.withOldDays(ctx, division, all, first, last)
 	}
