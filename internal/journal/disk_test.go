@@ -6,11 +6,9 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"pilewatch/internal/charge"
+	"pilewatch/internal/testprog"
 )
 
 func TestDiskIsLow(t *testing.T) {
@@ -209,49 +208,14 @@ func (f *flood) waiting() bool {
 	return f.sent.Load() == before
 }
 
-// smallDisk is a file system of its own of 64 MiB in memory.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("left out under -short: mounts a small disk")
-	}
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64m"); err != nil {
-		t.Skipf("left out: a small disk cannot be mounted here: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
-// fill leaves so many bytes free on the disk of dir, until the file is removed.
-func fill(t *testing.T, dir string, leave uint64) (file string) {
-	t.Helper()
-	free, _, err := diskOf(dir)()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file = filepath.Join(dir, "filler")
-	if free <= leave {
-		return file
-	}
-	if err := os.WriteFile(file, make([]byte, free-leave), 0o600); err != nil && leave > 0 {
-		t.Fatal(err)
-	}
-	return file
-}
-
 // Somebody else fills the disk: what is acknowledged is stored, what is not is stored later, and the
 // log never fails.
 func TestADiskThatRunsLow(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t)
+	dir := testprog.SmallDisk(t)
 	f := newFlood(t, dir, func(w *Writer) { w.KeepFree(16 << 20); w.Bound(1 << 20) })
 	f.more(t, 1000)
-	filler := fill(t, dir, 12<<20)
+	filler := testprog.FillDisk(t, dir, 12<<20)
 	f.until(t, "senders wait", func() bool { return f.log.diskLow.Load() && f.waiting() })
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
@@ -267,7 +231,7 @@ func TestADiskThatRunsLow(t *testing.T) {
 // started again by itself once there is room.
 func TestADiskThatIsFull(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t)
+	dir := testprog.SmallDisk(t)
 	var full atomic.Bool
 	f := newFlood(t, dir, func(w *Writer) {
 		w.Bound(1 << 20)
@@ -281,7 +245,7 @@ func TestADiskThatIsFull(t *testing.T) {
 		}
 	})
 	f.more(t, 1000)
-	filler := fill(t, dir, 0)
+	filler := testprog.FillDisk(t, dir, 0)
 	f.until(t, "the log has failed", func() bool { return f.log.broken.Load() && f.waiting() })
 	full.Store(true)
 	if err := os.Remove(filler); err != nil {

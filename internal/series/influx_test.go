@@ -552,3 +552,57 @@ func TestInfluxHoldsEachDistinctReadingOnce(t *testing.T) {
 	}
 	t.Logf("%d readings twice in %s, %.0f a second; %d distinct", len(all), took, 2*float64(len(all))/took.Seconds(), len(distinct))
 }
+
+// InfluxDB whose disk is full refuses for now: nothing is taken for bad, and once it has room and was started anew all that
+// was refused is stored.
+func TestInfluxOutOfDiskRefusesAndLosesNothing(t *testing.T) {
+	dir := testprog.SmallDisk(t)
+	server := testprog.InfluxServerIn(t, dir)
+	x := influxAt(t, "http://"+server.Addr, "evcs/raw")
+	const readings = 2000
+	batch := func(n int) []charge.Reading {
+		all := make([]charge.Reading, readings)
+		for i := range all {
+			all[i] = reading(fmt.Sprintf("P%04d", i), time.Duration(n)*time.Second, uint64(n), float64(i)) //nolint:gosec // small numbers
+		}
+		return all
+	}
+	if err := x.Write(t.Context(), batch(0)); err != nil {
+		t.Fatal(err)
+	}
+	filler := testprog.FillDisk(t, dir, 0)
+	refused := -1
+	for n := 1; n < 500; n++ {
+		err := x.Write(t.Context(), batch(n))
+		if err == nil {
+			continue // what the last block had room for
+		}
+		if rejected, ok := errors.AsType[*RejectedError](err); ok {
+			t.Fatalf("a full disk is taken for bad readings: %v", rejected)
+		}
+		if !strings.Contains(err.Error(), "no space left") {
+			t.Errorf("the error is %q, want InfluxDB's own words", err)
+		}
+		refused = n
+		break
+	}
+	if refused < 0 {
+		t.Fatal("the full disk takes everything")
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	server.Stop() // InfluxDB 1.8 keeps the first error of its log until it is started anew
+	server.Start(t)
+	if err := x.Write(t.Context(), batch(refused)); err != nil {
+		t.Fatalf("with room again: %v", err)
+	}
+	got := 0
+	if err := x.ask(t.Context(), fluxRange("evcs/raw", Measurement, today, today.Add(time.Hour))+`
+ |> filter(fn: (r) => r._field == "power_kw") |> keep(columns: ["_value"])`, func(*csvRow) error { got++; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if want := (refused + 1) * readings; got != want {
+		t.Errorf("stored: %d readings, want %d", got, want)
+	}
+}
