@@ -74,7 +74,7 @@ func readMetrics(ctx context.Context, addr string) ([]byte, error) {
 // Labels that a metric may have, each of few values: cities, operators, and words of a list. A pile, a
 // connector, a station or an address is none of them.
 var labelsKnown = []string{
-	"division", "name", "tier", "state", "operator", "status", "fault", "kind", "reason", "cause", "door", "qos", "by", "bridge",
+	"division", "name", "tier", "state", "operator", "status", "fault", "kind", "reason", "cause", "door", "qos", "by", "bridge", "action",
 	"partition", "route", "method", "code", "path", "type", "le", "quantile", "version", "goversion", "job", "instance",
 }
 

@@ -129,7 +129,7 @@ func (h *history) run(ctx context.Context, log *journal.Log) error {
 func (h *history) work(ctx context.Context, log *journal.Log) error {
 	durable, err := log.Durable(ctx, historyConsumer)
 	if err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	defer durable.Stop()
 	work := make(chan job)
@@ -199,7 +199,7 @@ func (h *history) read(ctx context.Context, durable *journal.Durable, work chan<
 func (h *history) watch(ctx context.Context, log *journal.Log) error {
 	durable, err := log.Peek(ctx, historyConsumer)
 	if err != nil {
-		return err
+		return unlessEnded(ctx, err)
 	}
 	ticks := time.NewTicker(watchEvery)
 	defer ticks.Stop()
