@@ -26,7 +26,8 @@ func TestModulesAreFetchedBesideTheFirst(t *testing.T) {
 			}, []string{"a.js", "sub/b.mjs", "c.js", "d.js"}, []string{"app.js", "late.js", "typed.js"},
 		},
 		{
-			"the page's own", web.Files, []string{"overview.js", "map.js", "i18n.js", "live.js", "vendor/htm/standalone.mjs"},
+			"the page's own", web.Files,
+			[]string{"overview.js", "map.js", "i18n.js", "live.js", "vendor/htm/standalone.mjs"},
 			[]string{"app.js", "vendor/echarts/echarts.esm.min.mjs"},
 		},
 	} {
