@@ -28,11 +28,6 @@ var (
 		[]string{"operator"}, nil)
 )
 
-// runningStates are those of a case that is not at its end.
-var runningStates = []cases.State{
-	cases.Checking, cases.Suspected, cases.Notified, cases.Overdue, cases.Confirmed, cases.Reviewed, cases.Decommissioned,
-}
-
 // A standing is how operators and cases stand, for alerts: read from the registry every few minutes, since both move by
 // the day.
 type standing struct {
@@ -61,7 +56,7 @@ func (s *standing) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	for _, city := range s.cities {
-		for _, state := range runningStates {
+		for _, state := range cases.RunningStates() {
 			gauge(casesMetric, float64(s.cases[city.Code][state]), string(city.Code), city.Name, string(state))
 		}
 	}
@@ -86,7 +81,7 @@ func (d *Dashboard) followStanding(ctx context.Context) {
 }
 
 func (d *Dashboard) readStanding(ctx context.Context, now time.Time) error {
-	open, err := d.registry.Cases(ctx, registry.CaseQuery{States: runningStates})
+	open, err := d.registry.Cases(ctx, registry.CaseQuery{States: cases.RunningStates()})
 	if err != nil {
 		return fmt.Errorf("count cases: %w", err)
 	}
@@ -109,7 +104,7 @@ func (d *Dashboard) readStanding(ctx context.Context, now time.Time) error {
 	for i := range sums {
 		s := &sums[i]
 		m := minutes[s.Operator]
-		m.AddAll(availability.Minutes{Usable: s.Usable, Excused: s.Excused, Out: s.Out, Unknown: s.Unknown})
+		m.AddAll(minutesOf(&s.MinuteSum))
 		minutes[s.Operator] = m
 	}
 	operators := make(map[charge.OperatorID]availability.Figure)

@@ -428,7 +428,7 @@ func (j *judge) refresh() {
 		j.piles[registered.ID] = p
 	}
 	j.ordered = slices.SortedFunc(maps.Values(j.piles), func(a, b *pile) int {
-		return comparePiles(a.registered.ID, b.registered.ID)
+		return a.registered.ID.Compare(b.registered.ID)
 	})
 	j.due = slices.Grow(j.due[:0], len(j.ordered))[:len(j.ordered)]
 	clear(j.due)

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -67,7 +66,7 @@ func (j *judge) closeSome() {
 		if passed := j.state.Now().Sub(p.Due); passed < passTakes {
 			due = int(int64(len(j.ordered)) * int64(passed) / int64(passTakes))
 		}
-		first, found := slices.BinarySearchFunc(j.ordered, p.After, func(o *pile, id charge.PileID) int { return comparePiles(o.registered.ID, id) })
+		first, found := slices.BinarySearchFunc(j.ordered, p.After, func(o *pile, id charge.PileID) int { return o.registered.ID.Compare(id) })
 		if found {
 			first++
 		}
@@ -79,16 +78,12 @@ func (j *judge) closeSome() {
 			p.After = one.registered.ID
 			p.Done++
 		}
-		if len(j.ordered) == 0 || comparePiles(p.After, j.ordered[len(j.ordered)-1].registered.ID) >= 0 {
+		if len(j.ordered) == 0 || p.After.Compare(j.ordered[len(j.ordered)-1].registered.ID) >= 0 {
 			j.changed.sums = append(j.changed.sums, p.finish(j.partition)...)
 			p.Done = -1
 		}
 	}
 	c.Passes = slices.DeleteFunc(c.Passes, func(p *pass) bool { return p.Done < 0 })
-}
-
-func comparePiles(a, b charge.PileID) int {
-	return cmp.Or(cmp.Compare(a.Operator, b.Operator), cmp.Compare(a.Equipment, b.Equipment))
 }
 
 // closePile closes the pass's day for a pile.

@@ -31,6 +31,11 @@ type PileID struct {
 // String gives "{operator}:{pile}", the form of every URL, key and tag.
 func (p PileID) String() string { return string(p.Operator) + ":" + p.Equipment }
 
+// Compare orders piles by operator, then by their own id.
+func (p PileID) Compare(o PileID) int {
+	return cmp.Or(cmp.Compare(p.Operator, o.Operator), cmp.Compare(p.Equipment, o.Equipment))
+}
+
 // ParsePileID reads the form that String writes.
 func ParsePileID(s string) (PileID, error) {
 	operator, equipment, ok := strings.Cut(s, ":")

@@ -182,7 +182,7 @@ func (d *Directory) load(ctx context.Context, tx *sql.Tx, known int64, newer map
 		if err != nil {
 			return err
 		}
-		slices.SortStableFunc(links, func(a, b PileLink) int { return comparePiles(a.Pile, b.Pile) }) // a database may sort names otherwise
+		slices.SortStableFunc(links, func(a, b PileLink) int { return a.Pile.Compare(b.Pile) }) // a database may sort names otherwise
 		d.links.Store(&links)
 	}
 	if newer["stations"] || newer["piles"] {

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -398,13 +397,9 @@ func (d *Directory) Excuses(pile charge.PileID, township charge.DivisionCode, fr
 // nameBefore gives the last link by which a machine had come to that name before a time.
 func (d *Directory) nameBefore(pile charge.PileID, before time.Time) (last PileLink, ok bool) {
 	links := *d.links.Load()
-	at, _ := slices.BinarySearchFunc(links, pile, func(l PileLink, id charge.PileID) int { return comparePiles(l.Pile, id) })
+	at, _ := slices.BinarySearchFunc(links, pile, func(l PileLink, id charge.PileID) int { return l.Pile.Compare(id) })
 	for ; at < len(links) && links[at].Pile == pile && links[at].From.Before(before); at++ {
 		last, ok = links[at], true
 	}
 	return last, ok
-}
-
-func comparePiles(a, b charge.PileID) int {
-	return cmp.Or(cmp.Compare(a.Operator, b.Operator), cmp.Compare(a.Equipment, b.Equipment))
 }
